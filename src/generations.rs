@@ -1,0 +1,1 @@
+//! The clock, the three scopes and their bounded memory.
