@@ -10,3 +10,7 @@
 
 pub mod generations;
 pub mod payload;
+
+// Not in the unit tests' build, where napi registers nothing and the binding would be dead code.
+#[cfg(all(feature = "node", not(test)))]
+mod node;
