@@ -3,3 +3,5 @@
 //! A panic in a plain `#[napi]` function aborts the process, so every function carries `catch_unwind`.
 
 mod codec;
+mod counters;
+mod listener;
