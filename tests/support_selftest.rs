@@ -1,0 +1,139 @@
+//! The tests' own tools, kept honest.
+
+#![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, StopMode, until};
+
+/// Both ends of a connection through a proxy.
+struct Line {
+    proxy: Proxy,
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Line {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::to(&format!("postgres://{}", listener.local_addr().unwrap()));
+        let client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        proxy.wait_for_open(1);
+        for end in [&client, &server] {
+            end.set_read_timeout(Some(DEADLINE)).unwrap();
+        }
+        Self { proxy, client, server }
+    }
+}
+
+fn receive(from: &mut TcpStream, bytes: usize) -> Vec<u8> {
+    let mut buffer = vec![0; bytes];
+    from.read_exact(&mut buffer).unwrap();
+    buffer
+}
+
+#[test]
+fn a_proxy_forwards_and_cuts() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    client.write_all(b"ping").unwrap();
+    assert_eq!(receive(&mut server, 4), b"ping");
+    server.write_all(b"pong").unwrap();
+    assert_eq!(receive(&mut client, 4), b"pong");
+
+    proxy.cut();
+    assert_eq!(proxy.open(), 0);
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(proxy.accepted(), 1);
+}
+
+#[test]
+fn a_proxy_resets() {
+    let Line { proxy, mut client, server: _server } = Line::new();
+    proxy.reset();
+    assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_proxy_cuts_in_the_middle_of_a_message() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    proxy.cut_after(5);
+    server.write_all(b"message").unwrap();
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"messa");
+    proxy.wait_for_open(0);
+}
+
+#[test]
+fn a_proxy_swallows_even_the_end_and_holds() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    proxy.swallow(Direction::ToClient);
+    server.write_all(b"lost").unwrap();
+    client.write_all(b"through").unwrap();
+    assert_eq!(receive(&mut server, 7), b"through");
+
+    proxy.wait_for_swallowed(4);
+
+    proxy.hold(Direction::Both);
+    server.write_all(b"late").unwrap();
+    drop(server);
+    assert_eq!(proxy.open(), 1);
+    proxy.heal();
+    assert_eq!(receive(&mut client, 4), b"late");
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_proxy_refuses_and_accepts_on_one_port() {
+    let Line { proxy, .. } = Line::new();
+    proxy.refuse();
+    let refused = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    proxy.accept();
+    TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+}
+
+#[test]
+fn databases_are_apart_and_backends_can_be_terminated() {
+    let (one, other) = (Database::create(), Database::create());
+    assert_ne!(one.url, other.url);
+
+    let proxy = Proxy::to(&one.url);
+    let victim = Admin::connect(&proxy.url(&one.url));
+    victim.execute("SET application_name = 'victim'");
+    assert!(other.admin().backends("victim").is_empty());
+
+    let admin = one.admin();
+    let [pid] = admin.backends("victim")[..] else { panic!("one victim") };
+    admin.terminate(pid);
+    proxy.wait_for_open(0);
+    assert!(admin.backends("victim").is_empty());
+}
+
+#[test]
+fn a_private_server_survives_its_deaths() {
+    let server = PostgresServer::start_with(&serde_json::json!({ "settings": { "max_connections": 17 } }));
+    let url = server.create_database();
+    let admin = Admin::connect(&url);
+    assert_eq!(admin.query("SHOW max_connections"), [[Some("17".to_owned())]]);
+    admin.execute("CREATE TABLE kept AS SELECT 42 AS answer");
+
+    for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Smart] {
+        server.stop(mode);
+        assert!(TcpStream::connect(("127.0.0.1", server.port)).is_err());
+        server.start_again();
+    }
+    server.restart();
+    server.kill9();
+    server.start_again();
+    assert_eq!(Admin::connect(&url).query("SELECT answer FROM kept"), [[Some("42".to_owned())]]);
+
+    let port = server.port;
+    drop(server);
+    until("the port to be free", || TcpStream::connect(("127.0.0.1", port)).is_err());
+}
