@@ -300,3 +300,162 @@ fn shown(payload: &str) -> String {
         None => payload.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generations::{Options, Verdict};
+
+    fn feed(on_gap: OnGap) -> (Arc<Feed>, Arc<GenerationCounters>) {
+        let counters = Arc::new(GenerationCounters::new(Options::default()));
+        let options = FeedOptions {
+            counters: Some(Arc::clone(&counters)),
+            queue_calls: true,
+            max_queued_calls: 10,
+            on_gap,
+        };
+        (Arc::new(Feed::new(options, || {})), counters)
+    }
+
+    const LISTENING: Event<'static> = Event::Listening { backend_pid: 1 };
+    const RESYNCED: Event<'static> = Event::Resynced { gap: Duration::ZERO, backend_pid: 2 };
+    const LOST: Event<'static> = Event::Lost { error: &Error::ConnectionClosed };
+
+    fn notification(payload: &str) -> Event<'_> {
+        Event::Notification { channel: "c", payload, process_id: 1 }
+    }
+
+    fn calls(feed: &Feed) -> Vec<Invalidation<'static>> {
+        let only = |item| match item {
+            Item::Call(invalidation) => Some(invalidation),
+            Item::Report { .. } => None,
+        };
+        feed.drain().filter_map(only).collect()
+    }
+
+    fn reports(feed: &Feed) -> Vec<Report> {
+        let only = |item| match item {
+            Item::Report { report, .. } => Some(report),
+            Item::Call(_) => None,
+        };
+        feed.drain().filter_map(only).collect()
+    }
+
+    #[test]
+    fn a_gap_is_one_global_call_and_the_first_listen_is_none() {
+        let (feed, _) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(LISTENING);
+        assert_eq!(calls(&feed), []);
+        for _ in 0..3 {
+            sink.event(LOST);
+            sink.event(RESYNCED);
+            assert_eq!(calls(&feed), [Invalidation::Global]);
+        }
+        sink.event(Event::Stopping);
+        sink.event(Event::Stopped);
+        assert_eq!(calls(&feed), []);
+        let again = feed.attach();
+        again.event(LISTENING);
+        assert_eq!(calls(&feed), [Invalidation::Global]);
+    }
+
+    #[test]
+    fn a_start_that_failed_is_not_a_first_listen() {
+        let (feed, _) = feed(OnGap::Discard);
+        feed.attach().event(Event::Failed { error: &Error::ConnectionClosed });
+        feed.attach().event(LISTENING);
+        assert_eq!(calls(&feed), []);
+    }
+
+    #[test]
+    fn counters_are_unproven_from_the_attachment_and_in_every_gap() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let before = counters.snapshot();
+        let sink = feed.attach();
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Unproven);
+        sink.event(LISTENING);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+        let listening = counters.snapshot();
+        assert_eq!(counters.check(listening, "r", "m"), Verdict::Unchanged);
+        sink.event(LOST);
+        assert_eq!(counters.check(listening, "r", "m"), Verdict::Unproven);
+        let during = counters.snapshot();
+        sink.event(RESYNCED);
+        assert_eq!(counters.check(during, "r", "m"), Verdict::Changed);
+        sink.event(Event::Stopping);
+        assert!(!counters.proven());
+    }
+
+    #[test]
+    fn counters_that_trust_go_on_and_forget_after_the_gap() {
+        let (feed, counters) = feed(OnGap::Trust);
+        let sink = feed.attach();
+        assert!(counters.proven());
+        sink.event(LISTENING);
+        let before = counters.snapshot();
+        sink.event(LOST);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Unchanged);
+        sink.event(RESYNCED);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+    }
+
+    #[test]
+    fn a_listener_that_leaves_reports_its_end_and_no_more() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(Event::Stopping);
+        sink.event(LISTENING);
+        sink.event(LOST);
+        sink.event(RESYNCED);
+        assert!(!counters.proven());
+        sink.event(Event::Stopped);
+        assert_eq!(reports(&feed), [Report::Stopped]);
+    }
+
+    #[test]
+    fn a_notification_bumps_and_is_queued() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(LISTENING);
+        let before = counters.snapshot();
+        sink.event(notification(r#"{"k":"realm","r":"r"}"#));
+        assert!(counters.changed_since(before, "r", "m"));
+        assert_eq!(calls(&feed), [Invalidation::Realm { realm: "r".into() }]);
+    }
+
+    #[test]
+    fn junk_is_reported_once_a_second_and_counted() {
+        let mut malformed = Malformed::default();
+        let start = Instant::now();
+        let report = |payload: &str, count| Some(Report::Malformed { payload: payload.into(), count });
+        assert_eq!(malformed.note("a", start), report("a", 1));
+        assert_eq!(malformed.note("b", start), None);
+        assert_eq!(malformed.note("c", start + MALFORMED_INTERVAL / 2), None);
+        assert_eq!(malformed.note("d", start + MALFORMED_INTERVAL), report("b", 3));
+        assert_eq!(malformed.note("e", start + MALFORMED_INTERVAL), None);
+        assert_eq!(malformed.flush(), report("e", 1));
+        assert_eq!(malformed.flush(), None);
+    }
+
+    #[test]
+    fn the_end_reports_junk_that_was_held_back() {
+        let (feed, _) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(notification("a"));
+        sink.event(notification("b"));
+        sink.event(Event::Stopping);
+        sink.event(Event::Stopped);
+        let junk = |payload: &str| Report::Malformed { payload: payload.into(), count: 1 };
+        assert_eq!(reports(&feed), [junk("a"), junk("b"), Report::Stopped]);
+        assert_eq!(feed.tally().malformed, 2);
+    }
+
+    #[test]
+    fn a_long_payload_is_cut_between_characters() {
+        let long = "é".repeat(MALFORMED_SHOWN + 1);
+        assert_eq!(shown(&long), format!("{}…", "é".repeat(MALFORMED_SHOWN)));
+        let fits = "é".repeat(MALFORMED_SHOWN);
+        assert_eq!(shown(&fits), fits);
+    }
+}

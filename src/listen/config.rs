@@ -3,13 +3,14 @@
 //! Settings come in layers; a field that one layer leaves out falls through to the next. Which layers there are
 //! and in which order is the caller's business.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::config::{Host, SslMode};
+use percent_encoding::percent_decode_str;
+use tokio_postgres::config::SslMode;
 
 use crate::error::Error;
 
@@ -68,23 +69,30 @@ impl Fields {
     /// [`Error::InvalidOptions`], with a message that repeats nothing of the URL.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let invalid = |why: &str| Error::InvalidOptions(format!("the connection URL is not valid: {why}"));
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
             return Err(invalid("it must begin with postgres:// or postgresql://"));
-        }
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let parsed = tokio_postgres::Config::from_str(base)
-            .map_err(|_| invalid("expected postgres://user:password@host:port/database, percent-encoded"))?;
+        };
+        let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = base.split_once('/').unwrap_or((base, ""));
+        // A raw @ in a password is not valid, but it is what people write.
+        let (login, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (hosts, ports) = servers.split(',').map(host_and_port).unzip::<_, _, Vec<_>, Vec<_>>();
 
+        let decode = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map(Cow::into_owned).map_err(|_| invalid("an escape in it is not UTF-8"))
+        };
+        let set = |text: &str| if text.is_empty() { Ok(None) } else { decode(text).map(Some) };
+        // One port that is left out among several stands for the default; all left out stand for nothing.
+        let ports_given = ports.iter().any(|port| !port.is_empty());
+        let ports = ports.into_iter().map(|port| if port.is_empty() { DEFAULT_PORT } else { port });
         let mut fields = Self {
-            host: join(parsed.get_hosts().iter().map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                #[cfg(unix)]
-                Host::Unix(directory) => directory.to_string_lossy().into_owned(),
-            })),
-            port: join(parsed.get_ports().iter().map(u16::to_string)),
-            user: parsed.get_user().map(str::to_owned),
-            password: parsed.get_password().map(|p| Password::Fixed(String::from_utf8_lossy(p).into_owned())),
-            database: parsed.get_dbname().map(str::to_owned),
+            host: set(&hosts.join(","))?,
+            port: ports_given.then(|| ports.collect::<Vec<_>>().join(",")),
+            user: set(user)?,
+            password: set(password)?.map(Password::Fixed),
+            database: set(database)?,
             ..Self::default()
         };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -186,6 +194,8 @@ pub(super) struct Target {
     pub port: u16,
 }
 
+const DEFAULT_PORT: &str = "5432";
+
 /// The longest that one address may take when no `connect_timeout` says otherwise: a second address, or the next
 /// attempt, must not wait for a dead one for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -196,8 +206,10 @@ impl Settings {
     /// # Errors
     /// [`Error::InvalidOptions`] names the field; [`Error::Tls`] if TLS is demanded.
     pub fn new(fields: Fields, timings: Timings) -> Result<Self, Error> {
-        let targets =
-            targets(fields.host.as_deref().unwrap_or("localhost"), fields.port.as_deref().unwrap_or("5432"))?;
+        let targets = targets(
+            fields.host.as_deref().unwrap_or("localhost"),
+            fields.port.as_deref().unwrap_or(DEFAULT_PORT),
+        )?;
         let read_write = match fields.target_session_attrs.as_deref() {
             None => targets.len() > 1,
             Some("any") => false,
@@ -261,9 +273,12 @@ impl Settings {
     }
 }
 
-fn join(parts: impl Iterator<Item = String>) -> Option<String> {
-    let parts: Vec<_> = parts.collect();
-    (!parts.is_empty()).then(|| parts.join(","))
+/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.
+fn host_and_port(server: &str) -> (&str, &str) {
+    if let Some((v6, rest)) = server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (v6, rest.strip_prefix(':').unwrap_or(rest));
+    }
+    server.split_once(':').unwrap_or((server, ""))
 }
 
 fn targets(hosts: &str, ports: &str) -> Result<Vec<Target>, Error> {
@@ -346,22 +361,30 @@ mod tests {
     }
 
     #[test]
+    fn a_port_left_out_is_left_out_unless_its_neighbour_has_one() {
+        assert_eq!(url("postgres://a,b/d").port, None);
+        assert_eq!(url("postgres://a:1,b/d").port.as_deref(), Some("1,5432"));
+        let v6 = url("postgres://[::1]:7/d");
+        assert_eq!((v6.host.as_deref(), v6.port.as_deref()), (Some("::1"), Some("7")));
+        assert_eq!(url("postgres://[::1]/d").port, None);
+    }
+
+    #[test]
     fn a_bad_url_is_refused_without_repeating_it() {
-        for bad in [
+        let bad_urls = [
             "",
             "nonsense",
             "http://u:s3cret@h/d",
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3/cret@h:x/d",
-            "postgres://u:s3cret%zz@h",
-        ] {
-            match Fields::from_url(bad) {
-                Err(error) => {
-                    assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
-                    assert!(!error.to_string().contains("s3"), "{error}");
-                }
-                Ok(fields) => panic!("{bad:?} gave {fields:?}"),
-            }
+            "postgres://u:s3cret%ff@h",
+            "postgres://u:s3cret@a,,b",
+        ];
+        for bad in bad_urls {
+            let refused = Fields::from_url(bad).and_then(|fields| Settings::new(fields, Timings::default()));
+            let error = refused.unwrap_err();
+            assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
+            assert!(!error.to_string().contains("s3"), "{error}");
         }
     }
 

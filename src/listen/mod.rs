@@ -178,6 +178,9 @@ impl Listener {
     }
 
     fn stop(&self) {
+        if self.state().0 == State::Stopped {
+            return;
+        }
         // The sink first: from the moment of this call nothing may be believed on the strength of this listener.
         self.sink.event(Event::Stopping);
         self.shared.stop.cancel();
