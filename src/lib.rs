@@ -2,11 +2,23 @@
 //!
 //! # Layout
 //!
+//! Data flows one way: socket → session → feed → counters → JavaScript.
+//!
 //! * [`generations`]: the clock, the three scopes and their bounded memory. Knows nothing else.
 //! * [`payload`]: the wire format of an invalidation. Knows nothing else.
-//! * `listen`: a connection that LISTENs for ever on a thread of its own. Does not know what a payload means.
-//! * `feed`: what a listener hears, decoded and bumped; the rules for gaps.
+//! * [`listen`]: a connection that LISTENs for ever on a thread of its own. Does not know what a payload means.
+//! * [`feed`]: what a listener hears, decoded and bumped; the rules for gaps.
+//! * [`outbox`]: the bounded queue of what JavaScript has yet to hear.
+//! * [`error`]: one error for everything that can go wrong between a listener and its server.
 //! * `node`: the Node binding (cargo feature `node`): conversions only.
 
+pub mod error;
+pub mod feed;
 pub mod generations;
+pub mod listen;
+pub mod outbox;
 pub mod payload;
+
+// Not in the unit tests' build, where napi registers nothing and the binding would be dead code.
+#[cfg(all(feature = "node", not(test)))]
+mod node;

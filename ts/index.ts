@@ -1,1 +1,15 @@
-export {}
+export {
+  MODULE_CACHE_INVALIDATED_CHANNEL,
+  encodeGlobalInvalidation,
+  encodeModuleInvalidation,
+  encodeRealmInvalidation,
+  parseModuleCacheInvalidationPayload,
+} from './codec'
+export type { ModuleCacheInvalidation } from './codec'
+export { GenerationCounters } from './counters'
+export type { CheckResult, GenerationCountersOptions } from './counters'
+export { ModuleCacheInvalidationListener } from './listener'
+export type { DefinitionLookup, ModuleCacheInvalidationListenerDeps } from './listener'
+export type { ConnectionOptions, PasswordSource } from './connection'
+export type { ListenerEvent, ListenerState, ListenerStats } from './events'
+export { PgGenerationsError } from './errors'

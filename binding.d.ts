@@ -1,0 +1,227 @@
+declare const kind: unique symbol
+/** Native counters. */
+export type CountersHandle = { readonly [kind]: 'counters' }
+/** The native feed of one listener object. */
+export type FeedHandle = { readonly [kind]: 'feed' }
+/** A running native listener. */
+export type ListenerHandle = { readonly [kind]: 'listener' }
+/** Where the answer to one request for a password goes. */
+export type PasswordReply = { readonly [kind]: 'password reply' }
+
+/**
+ * Which binding artifact the generated loader actually loaded: `'native'` for
+ * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
+ * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
+ * can point the loader at a WASI artifact this package does not build itself.
+ */
+export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/** Answers one request for a password: with the password, or with the reason why there is none. */
+export declare function answerPassword(reply: PasswordReply, password?: string | undefined | null, failure?: string | undefined | null): void
+
+/** Bumps everything. */
+export declare function bumpGlobal(counters: CountersHandle): void
+
+/** Bumps one module. */
+export declare function bumpModule(counters: CountersHandle, realm: string, module: string): void
+
+/** Bumps several modules of one realm. */
+export declare function bumpModules(counters: CountersHandle, realm: string, modules: Array<string>): void
+
+/** Bumps a realm. */
+export declare function bumpRealm(counters: CountersHandle, realm: string): void
+
+/** The channel that invalidations are sent on. */
+export declare const CHANNEL: string
+
+/** What can be said of one module. */
+export declare function check(counters: CountersHandle, snapshot: number, realm: string, module: string): number
+
+/** What can be said of several modules of one realm: the worst of their verdicts. */
+export declare function checkAny(counters: CountersHandle, snapshot: number, realm: string, modules: Array<string>): number
+
+/** One layer of connection settings, each as text. */
+export interface ConnectionLayer {
+  /** A URL; what it says goes before the other fields of its layer. */
+  url?: string
+  /** Host names, separated by commas. */
+  host?: string
+  /** Ports, separated by commas. */
+  port?: string
+  /** Role. */
+  user?: string
+  /** Password. */
+  password?: string
+  /** Database. */
+  database?: string
+  /** libpq's name of the mode. */
+  sslMode?: string
+  /** For `pg_stat_activity`. */
+  applicationName?: string
+  /** Command-line options for the backend. */
+  options?: string
+  /** libpq's name. */
+  targetSessionAttrs?: string
+  /** Seconds. */
+  connectTimeout?: string
+}
+
+/** New counters. Throws if the capacity is out of range. */
+export declare function createCounters(capacity: number, requireListener: boolean): CountersHandle
+
+/**
+ * Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
+ * something to drain.
+ */
+export declare function createFeed(counters: CountersHandle | undefined | null, queueCalls: boolean, maxQueuedCalls: number, trustGaps: boolean, wake: () => void): FeedHandle
+
+/** What a payload says, or `undefined`. */
+export declare function decode(payload: string): ModuleCacheInvalidation | undefined
+
+/** The default capacity. */
+export declare const DEFAULT_CAPACITY: number
+
+/** Handles one payload as if it had just been received; gives what it decoded. */
+export declare function dispatch(feed: FeedHandle, payload: string): ModuleCacheInvalidation | null
+
+/** Takes everything there is to do, oldest first. */
+export declare function drain(feed: FeedHandle): Array<FeedItem>
+
+/** The payload that invalidates everything. */
+export declare function encodeGlobal(): string
+
+/** The payloads that invalidate modules of a realm. */
+export declare function encodeModules(realm: string, modules: Array<string>): Array<string>
+
+/** The payload that invalidates a realm. */
+export declare function encodeRealm(realm: string): string
+
+/** Why something failed. */
+export interface Failure {
+  /** Stable, for programs. */
+  code: string
+  /** For people. */
+  message: string
+  /** PostgreSQL's five characters, if the server reported the error. */
+  sqlState?: string
+}
+
+/** One thing to do: a report to pass on, or an invalidation to replay. */
+export interface FeedItem {
+  /** Milliseconds since 1970; of reports. */
+  at?: number
+  /** The kind of report; none if this is an invalidation. */
+  report?: 'listening' | 'lost' | 'retrying' | 'resynced' | 'malformed' | 'overflow' | 'stopped'
+  /** Of `lost` and `retrying`. */
+  cause?: string
+  /** Of `lost`. */
+  code?: string
+  /** Of `retrying` (attempts), `malformed` (payloads) and `overflow` (calls). */
+  count?: number
+  /** Of `resynced`. */
+  gapMs?: number
+  /** Of `malformed`. */
+  payload?: string
+  /** To replay. */
+  invalidation?: ModuleCacheInvalidation
+}
+
+/** Counts since construction; times in milliseconds, points in time since 1970. */
+export interface FeedTally {
+  /** Notifications on the channel. */
+  notifications: number
+  /** Module URLs in them. */
+  moduleBumps: number
+  /** Realm invalidations. */
+  realmBumps: number
+  /** Global invalidations. */
+  globalBumps: number
+  /** Payloads that are no invalidation. */
+  malformed: number
+  /** Sessions lost. */
+  gaps: number
+  /** Sessions replaced. */
+  reconnects: number
+  /** The latest notification. */
+  lastNotificationAt?: number
+  /** The latest echo. */
+  lastEchoAt?: number
+  /** How long it took. */
+  echoRoundTripMs?: number
+  /** The session's backend. */
+  backendPid?: number
+}
+
+/** The global generation. */
+export declare function globalGeneration(counters: CountersHandle): number
+
+/** Waits until the thread is gone: microseconds, once `shut_down` has called back. */
+export declare function join(listener: ListenerHandle): void
+
+/** The listener's state. */
+export declare function listenerState(listener: ListenerHandle): ListenerState
+
+/** Where a listener is in its life. */
+export interface ListenerState {
+  /** The state's name. */
+  name: 'stopped' | 'connecting' | 'listening' | 'reconnecting'
+  /** Since when, in milliseconds since 1970. */
+  since: number
+}
+
+/** How long to wait for what, in milliseconds. */
+export interface ListenerTimings {
+  /** Between echoes. */
+  heartbeatIntervalMs: number
+  /** For an echo. */
+  heartbeatTimeoutMs: number
+  /** For the first LISTEN. */
+  connectTimeoutMs: number
+  /** Between two attempts. */
+  reconnectMaxDelayMs: number
+}
+
+/** The greatest capacity. */
+export declare const MAX_CAPACITY: number
+
+/** What became stale. */
+export type ModuleCacheInvalidation =
+  | { kind: 'module'; resolvedRealmURL: string; moduleURLs: Array<string> }
+  | { kind: 'realm'; resolvedRealmURL: string }
+  | { kind: 'global' }
+
+/** The module's generation. */
+export declare function moduleGeneration(counters: CountersHandle, realm: string, module: string): number
+
+/** Whether nothing can have been missed. */
+export declare function proven(counters: CountersHandle): boolean
+
+/** What can be said of a snapshot without looking at any key: a verdict, or null. */
+export declare function quickCheck(counters: CountersHandle, snapshot: number): number | null
+
+/** The realm's generation. */
+export declare function realmGeneration(counters: CountersHandle, realm: string): number
+
+/** What `start_listener` does when options are invalid, for a reason found before it came to that. */
+export declare function refuseStart(feed: FeedHandle, message: string): Failure
+
+/** Stops the listener and calls back when its connection is closed. */
+export declare function shutDown(listener: ListenerHandle, callback: (failure: Failure | undefined | null) => void): void
+
+/** The clock now. */
+export declare function snapshot(counters: CountersHandle): number
+
+/**
+ * Attaches to the feed and starts the thread. The counters are unproven from this call on.
+ *
+ * Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
+ * has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
+ * not thrown.
+ */
+export declare function startListener(feed: FeedHandle, layers: Array<ConnectionLayer>, environment: Record<string, string>, askPassword: ((reply: PasswordReply) => void) | undefined | null, askPasswordLayer: number, timings: ListenerTimings, predecessor?: ListenerHandle | undefined | null): ListenerHandle | Failure
+
+/** The counts so far. */
+export declare function tally(feed: FeedHandle): FeedTally
+
+/** Calls back when the listener is listening, or with the reason why it never will. */
+export declare function whenListening(listener: ListenerHandle, callback: (failure: Failure | undefined | null) => void): void

@@ -1,0 +1,385 @@
+import { Failure } from "#binding";
+
+//#region ts/codec.d.ts
+/** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
+declare const MODULE_CACHE_INVALIDATED_CHANNEL: string;
+/**
+ * What an invalidation makes stale: some modules of one realm (at least one, in the order they were sent), every
+ * module of one realm, or every module of every realm.
+ */
+type ModuleCacheInvalidation = {
+  kind: 'module';
+  resolvedRealmURL: string;
+  moduleURLs: string[];
+} | {
+  kind: 'realm';
+  resolvedRealmURL: string;
+} | {
+  kind: 'global';
+};
+/**
+ * The payloads that invalidate modules of one realm: the fan-out of one change.
+ *
+ * Each module is sent once, in order, in as few payloads of at most 7,000 bytes as they fit. PostgreSQL refuses
+ * payloads of 8,000 bytes and more, so a fan-out with a URL too long for that becomes one payload for the whole
+ * realm, as does one with a URL that is not well-formed Unicode: an invalidation may grow, but is never dropped.
+ *
+ * Send all payloads in one statement, best in the transaction that deletes the rows. No modules, no payloads.
+ *
+ * Takes time in proportion to the length of the URLs.
+ *
+ * @throws {TypeError} with code `PGGEN_INVALID_ARGUMENT` if a URL is empty or no string.
+ *
+ * @example
+ * ```ts
+ * const payloads = encodeModuleInvalidation('https://example.com/realm/', [
+ *   'https://example.com/realm/person.gts',
+ *   'https://example.com/realm/person',
+ * ])
+ * await client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
+ *   MODULE_CACHE_INVALIDATED_CHANNEL,
+ *   payloads,
+ * ])
+ * ```
+ */
+declare function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): string[];
+/**
+ * The payload that invalidates every module of one realm.
+ *
+ * A URL that is too long for a payload, or not well-formed Unicode, makes it the payload that invalidates
+ * everything.
+ *
+ * @throws {TypeError} with code `PGGEN_INVALID_ARGUMENT` if the URL is empty or no string.
+ *
+ * @example
+ * ```ts
+ * encodeRealmInvalidation('https://example.com/realm/')
+ * // '{"k":"realm","r":"https://example.com/realm/"}'
+ * ```
+ */
+declare function encodeRealmInvalidation(resolvedRealmURL: string): string;
+/**
+ * The payload that invalidates every module of every realm.
+ *
+ * @example
+ * ```ts
+ * encodeGlobalInvalidation() // '{"k":"global"}'
+ * ```
+ */
+declare function encodeGlobalInvalidation(): string;
+/**
+ * What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
+ * written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
+ *
+ * It is read as `JSON.parse` reads it: unknown keys are ignored, and of a repeated key the last one counts. The one
+ * difference: the payload, and the URLs in it, must be well-formed Unicode.
+ *
+ * Takes time in proportion to the length of the payload.
+ *
+ * @example
+ * ```ts
+ * client.on('notification', ({ payload }) => {
+ *   const invalidation = parseModuleCacheInvalidationPayload(payload ?? '')
+ *   switch (invalidation?.kind) {
+ *     case 'module':
+ *       return forget(invalidation.resolvedRealmURL, invalidation.moduleURLs)
+ *     case 'realm':
+ *       return forgetRealm(invalidation.resolvedRealmURL)
+ *     case 'global':
+ *       return forgetEverything()
+ *   }
+ * })
+ * ```
+ */
+declare function parseModuleCacheInvalidationPayload(payload: string): ModuleCacheInvalidation | undefined;
+//#endregion
+//#region ts/counters.d.ts
+/** Options of {@link GenerationCounters}. */
+interface GenerationCountersOptions {
+  /**
+   * The most module stamps, and as many realm stamps, that are kept; a whole number from 1 to 16,777,216, by default
+   * 100,000 (8 MB when full). What is forgotten beyond that can only cause a needless discard of a result that is
+   * older than the forgotten stamp.
+   */
+  capacity?: number | undefined;
+  /** Unproven from birth, until a listener listens; by default false. */
+  requireListener?: boolean | undefined;
+}
+/**
+ * What a check says. `'unchanged'`: nothing that covers the key was bumped since the snapshot. `'changed'`: something
+ * was, or may have been. `'unproven'`: invalidations may be missed at the moment, so that nothing can be said.
+ */
+type CheckResult = 'unchanged' | 'changed' | 'unproven';
+/**
+ * Generation counters in native memory. Take a {@link snapshot} before the work, and ask {@link check} or
+ * {@link changedSinceAny} right before its result is persisted.
+ *
+ * Every call is synchronous and never waits for I/O. A listener bumps the counters from its own thread, whatever
+ * JavaScript is doing.
+ *
+ * @example
+ * const generations = new GenerationCounters()
+ * const snapshot = generations.snapshot()
+ * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
+ * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
+ * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ */
+declare class GenerationCounters {
+  #private;
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
+  constructor(options?: GenerationCountersOptions);
+  /** Says that a module became stale. */
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void;
+  /** Says that several modules of a realm became stale; cheaper than one by one. */
+  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: string[]): void;
+  /** Says that every module of a realm became stale. */
+  bumpRealmGeneration(resolvedRealmURL: string): void;
+  /** Says that everything became stale. */
+  bumpGlobalGeneration(): void;
+  /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
+  snapshot(): number;
+  /**
+   * Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
+   * greater, or the counters are unproven, or `snapshot` is no number that the clock has issued.
+   *
+   * If nothing at all was bumped since the snapshot, the URLs are not even looked at.
+   */
+  changedSince(snapshot: number, resolvedRealmURL: string, moduleURL: string): boolean;
+  /**
+   * Whether any of several modules of a realm may have become stale since `snapshot`: the module whose result is to
+   * be persisted, and every dependency that the result was built from. With an empty list, whether the realm may
+   * have.
+   */
+  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: string[]): boolean;
+  /** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
+  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | string[]): CheckResult;
+  /** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
+  get proven(): boolean;
+  /** The module's own generation. 0, or an upper bound, if it is not known. */
+  moduleGeneration(resolvedRealmURL: string, moduleURL: string): number;
+  /** The realm's own generation. 0, or an upper bound, if it is not known. */
+  realmGeneration(resolvedRealmURL: string): number;
+  /** The generation of everything. */
+  get globalGeneration(): number;
+}
+//#endregion
+//#region ts/connection.d.ts
+/** A password, or a function that gives one; it is called before every attempt to connect. */
+type PasswordSource = string | (() => string | Promise<string>);
+/**
+ * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
+ * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
+ */
+interface ConnectionOptions {
+  /** A `postgres://` URL. What it says goes before the fields below. */
+  connectionString?: string | undefined;
+  /** A host name, an address, or a socket directory; several separated by commas are tried in order. */
+  host?: string | undefined;
+  /** One port, or one for each host separated by commas. */
+  port?: number | string | undefined;
+  /** The role to log in as. */
+  user?: string | undefined;
+  /** Its password. */
+  password?: PasswordSource | undefined;
+  /** The database whose notifications are listened to. */
+  database?: string | undefined;
+  /** `false` for plain text. Anything else demands TLS, which is not supported yet: `start()` rejects. */
+  ssl?: boolean | object | undefined;
+  /** What `pg_stat_activity` shows; by default `pg-generations/` and the process id. */
+  application_name?: string | undefined;
+  /** Command-line options for the server's backend. */
+  options?: string | undefined;
+  /** `any`, `read-write` or `primary`; by default `read-write` if there are several hosts. */
+  target_session_attrs?: string | undefined;
+  /** The limit for one attempt to connect, in milliseconds; by default 10,000. */
+  connectionTimeoutMillis?: number | undefined;
+}
+//#endregion
+//#region ts/events.d.ts
+/** What happens to a listener. Every event has the time it happened `at`. */
+type ListenerEvent = {
+  at: Date;
+} & ({
+  /** First LISTEN after `start()`: in force and proven. */type: 'listening';
+} | {
+  /** The connection was lost, or `start()` gave up. From here on invalidations may be missed. */type: 'lost'; /** Why, for people. */
+  cause: string; /** Why, for programs: one of the error codes. */
+  code?: string;
+} | {
+  /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */type: 'retrying'; /** How many failed in a row. */
+  attempt: number; /** Why the latest did. */
+  cause: string;
+} | {
+  /** Listening again. Everything that was snapshot before counts as changed. */type: 'resynced'; /** How long nothing was heard, in milliseconds. */
+  gapMs: number;
+} | {
+  /** A payload that is no invalidation. At most one such event a second. */type: 'malformed'; /** The first such payload since the last event, cut to 200 characters. */
+  payload: string; /** How many there were since the last event. */
+  count: number;
+} | {
+  /** A method of `definitionLookup` threw. The rest of the invalidation was replayed all the same. */type: 'handler-error'; /** What it threw. */
+  error: unknown; /** The invalidation that was replayed, as a payload. */
+  payload: string;
+} | {
+  /** More calls were queued than `maxQueuedCalls`: one `bumpGlobalGeneration()` stands for them. */type: 'overflow'; /** How many it stands for. */
+  dropped: number;
+} | {
+  /** The listener ended: after `shutDown()`, or because `start()` gave up. */type: 'stopped';
+});
+/** Where a listener is in its life. */
+type ListenerState = 'stopped' | 'connecting' | 'listening' | 'reconnecting';
+/** Counts since the listener was constructed, and where it stands. */
+interface ListenerStats {
+  /** Where the listener is in its life. */
+  state: ListenerState;
+  /** Since when. */
+  since: Date;
+  /** Notifications on the channel, malformed ones included. */
+  notifications: number;
+  /** Module URLs that notifications invalidated. */
+  moduleBumps: number;
+  /** Realms that notifications invalidated. */
+  realmBumps: number;
+  /** Times a notification invalidated everything. The global bump that ends a gap is not counted here. */
+  globalBumps: number;
+  /** Payloads that were no invalidation. */
+  malformed: number;
+  /** Times the connection was lost. */
+  gaps: number;
+  /** Times a lost connection was replaced. */
+  reconnects: number;
+  /** When the latest notification arrived. */
+  lastNotificationAt?: Date;
+  /** When the latest heartbeat came back. */
+  lastEchoAt?: Date;
+  /** How long the latest heartbeat took, in milliseconds. */
+  echoRoundTripMs?: number;
+  /** The process id of the server's backend; absent while there is no connection. */
+  backendPid?: number;
+}
+//#endregion
+//#region ts/listener.d.ts
+/** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
+interface DefinitionLookup {
+  /** A module became stale. */
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void;
+  /** Every module of a realm became stale. */
+  bumpRealmGeneration(resolvedRealmURL: string): void;
+  /** Everything became stale. */
+  bumpGlobalGeneration(): void;
+}
+/** What a {@link ModuleCacheInvalidationListener} works with: `generations`, `definitionLookup`, or both. */
+interface ModuleCacheInvalidationListenerDeps {
+  /** Bumped natively, on the listener's own thread. */
+  generations?: GenerationCounters | undefined;
+  /** Bumped through JavaScript calls, on the event loop. The methods are looked up at each call. */
+  definitionLookup?: DefinitionLookup | undefined;
+  /** A `postgres://` URL, or fields with node-postgres' names. Read by `start()`. */
+  connection?: string | ConnectionOptions | undefined;
+  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`. */
+  dbAdapter?: object | undefined;
+  /** Told of every event. Without it, what an operator should know becomes a process warning. */
+  onEvent?: ((event: ListenerEvent) => void) | undefined;
+  /** An echo is sent this often, in milliseconds; by default 10,000. */
+  heartbeatIntervalMs?: number | undefined;
+  /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
+  heartbeatTimeoutMs?: number | undefined;
+  /** `start()` gives up after this long on errors that waiting might heal, in milliseconds; by default 30,000. */
+  connectTimeoutMs?: number | undefined;
+  /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
+  reconnectMaxDelayMs?: number | undefined;
+  /**
+   * What the counters say while the listener is not listening. `'discard'`, the default: they are unproven, and
+   * everything counts as changed. `'trust'`: they go on as if nothing were missed; everything counts as changed once
+   * the listener listens again.
+   */
+  onGap?: 'discard' | 'trust' | undefined;
+  /** The most calls that wait for the event loop; more become one `bumpGlobalGeneration()`. By default 10,000. */
+  maxQueuedCalls?: number | undefined;
+  /** Accepted from older callers and ignored. */
+  pollIntervalMs?: number | undefined;
+}
+/**
+ * Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
+ * Once it was listening it reconnects for ever, on every kind of loss.
+ *
+ * @example
+ * const generations = new GenerationCounters()
+ * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
+ * await listener.start()
+ * // …
+ * await listener.shutDown()
+ */
+declare class ModuleCacheInvalidationListener {
+  #private;
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+  constructor(deps: ModuleCacheInvalidationListenerDeps);
+  /**
+   * Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
+   * every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
+   *
+   * The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
+   * a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
+   * also an event.
+   *
+   * @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
+   * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
+   */
+  start(): Promise<void>;
+  /**
+   * Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
+   * from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
+   * again afterwards.
+   */
+  shutDown(): Promise<void>;
+  /**
+   * Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
+   * URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+   */
+  handleNotification(payload: string | undefined): void;
+  /** Where the listener is in its life. */
+  get state(): ListenerState;
+  /** Counts since construction, and where the listener stands. Costs a few microseconds. */
+  stats(): ListenerStats;
+}
+//#endregion
+//#region ts/errors.d.ts
+/**
+ * Why a listener does not listen. The codes:
+ *
+ * * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
+ * * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
+ * * `PGGEN_UNREACHABLE`: refused, reset, no route.
+ * * `PGGEN_TIMEOUT`: a step of connecting took too long.
+ * * `PGGEN_AUTHENTICATION_FAILED`: the server refused user, password or host.
+ * * `PGGEN_PASSWORD_FUNCTION_FAILED`: the `password` function threw, rejected, or gave no string.
+ * * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
+ * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
+ * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+ * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
+ * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
+ * * `PGGEN_TLS`: TLS is demanded and cannot be had.
+ * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
+ * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
+ * * `PGGEN_CONNECTION_LOST`: the connection ended.
+ * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
+ * * `PGGEN_PANIC`: a bug in this package.
+ * * `PGGEN_THREAD`: the operating system gave no thread.
+ * * `PGGEN_STOPPED`: `shutDown()` came first.
+ */
+declare class PgGenerationsError extends Error {
+  readonly name = "PgGenerationsError";
+  /** Stable, for programs. */
+  readonly code: string;
+  /** PostgreSQL's five characters, if the server reported the error. */
+  readonly sqlState?: string;
+  constructor(code: string, message: string, sqlState?: string);
+  /** From what native code reports. */
+  static from({
+    code,
+    message,
+    sqlState
+  }: Failure): PgGenerationsError;
+}
+//#endregion
+export { type CheckResult, type ConnectionOptions, type DefinitionLookup, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, PgGenerationsError, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };

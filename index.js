@@ -1,0 +1,664 @@
+Object.defineProperty(exports, Symbol.toStringTag, { value: "Module" });
+let _binding = require("#binding");
+let node_os = require("node:os");
+//#region ts/errors.ts
+/**
+* Why a listener does not listen. The codes:
+*
+* * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
+* * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
+* * `PGGEN_UNREACHABLE`: refused, reset, no route.
+* * `PGGEN_TIMEOUT`: a step of connecting took too long.
+* * `PGGEN_AUTHENTICATION_FAILED`: the server refused user, password or host.
+* * `PGGEN_PASSWORD_FUNCTION_FAILED`: the `password` function threw, rejected, or gave no string.
+* * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
+* * `PGGEN_PERMISSION_DENIED`: the user may not connect.
+* * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+* * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
+* * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
+* * `PGGEN_TLS`: TLS is demanded and cannot be had.
+* * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
+* * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
+* * `PGGEN_CONNECTION_LOST`: the connection ended.
+* * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
+* * `PGGEN_PANIC`: a bug in this package.
+* * `PGGEN_THREAD`: the operating system gave no thread.
+* * `PGGEN_STOPPED`: `shutDown()` came first.
+*/
+var PgGenerationsError = class PgGenerationsError extends Error {
+	name = "PgGenerationsError";
+	/** Stable, for programs. */
+	code;
+	/** PostgreSQL's five characters, if the server reported the error. */
+	sqlState;
+	constructor(code, message, sqlState) {
+		super(message);
+		this.code = code;
+		if (sqlState !== void 0) this.sqlState = sqlState;
+	}
+	/** From what native code reports. */
+	static from({ code, message, sqlState }) {
+		return new PgGenerationsError(code, message, sqlState);
+	}
+};
+/** An argument of the wrong type or value. The caller is wrong, so waiting will not help. */
+function invalidArgument(message) {
+	return Object.assign(new TypeError(message), { code: "PGGEN_INVALID_ARGUMENT" });
+}
+/** Throws unless `value` is a string. */
+function requireString(name, value) {
+	if (typeof value !== "string") throw invalidArgument(`${name} must be a string, got ${typeName(value)}`);
+}
+/** Throws unless `value` is an array of strings. */
+function requireStrings(name, value) {
+	requireAll(name, value, requireString);
+}
+/** Throws unless `value` is a non-empty string. */
+function requireUrl(name, value) {
+	requireString(name, value);
+	if (value === "") throw invalidArgument(`${name} must not be an empty string`);
+}
+/** Throws unless `value` is an array of non-empty strings. */
+function requireUrls(name, value) {
+	requireAll(name, value, requireUrl);
+}
+function requireAll(name, value, require) {
+	if (!Array.isArray(value)) throw invalidArgument(`${name} must be an array of strings, got ${typeName(value)}`);
+	for (let i = 0; i < value.length; i++) {
+		const element = value[i];
+		if (typeof element !== "string" || element === "") require(`${name}[${i}]`, element);
+	}
+}
+function typeName(value) {
+	if (value === null) return "null";
+	return Array.isArray(value) ? "an array" : typeof value;
+}
+//#endregion
+//#region ts/codec.ts
+/** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
+const MODULE_CACHE_INVALIDATED_CHANNEL = _binding.CHANNEL;
+/**
+* The payloads that invalidate modules of one realm: the fan-out of one change.
+*
+* Each module is sent once, in order, in as few payloads of at most 7,000 bytes as they fit. PostgreSQL refuses
+* payloads of 8,000 bytes and more, so a fan-out with a URL too long for that becomes one payload for the whole
+* realm, as does one with a URL that is not well-formed Unicode: an invalidation may grow, but is never dropped.
+*
+* Send all payloads in one statement, best in the transaction that deletes the rows. No modules, no payloads.
+*
+* Takes time in proportion to the length of the URLs.
+*
+* @throws {TypeError} with code `PGGEN_INVALID_ARGUMENT` if a URL is empty or no string.
+*
+* @example
+* ```ts
+* const payloads = encodeModuleInvalidation('https://example.com/realm/', [
+*   'https://example.com/realm/person.gts',
+*   'https://example.com/realm/person',
+* ])
+* await client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
+*   MODULE_CACHE_INVALIDATED_CHANNEL,
+*   payloads,
+* ])
+* ```
+*/
+function encodeModuleInvalidation(resolvedRealmURL, moduleURLs) {
+	requireUrl("resolvedRealmURL", resolvedRealmURL);
+	requireUrls("moduleURLs", moduleURLs);
+	if (moduleURLs.length === 0) return [];
+	if (resolvedRealmURL.isWellFormed() && moduleURLs.every((url) => url.isWellFormed())) return (0, _binding.encodeModules)(resolvedRealmURL, moduleURLs);
+	return [encodeRealmInvalidation(resolvedRealmURL)];
+}
+/**
+* The payload that invalidates every module of one realm.
+*
+* A URL that is too long for a payload, or not well-formed Unicode, makes it the payload that invalidates
+* everything.
+*
+* @throws {TypeError} with code `PGGEN_INVALID_ARGUMENT` if the URL is empty or no string.
+*
+* @example
+* ```ts
+* encodeRealmInvalidation('https://example.com/realm/')
+* // '{"k":"realm","r":"https://example.com/realm/"}'
+* ```
+*/
+function encodeRealmInvalidation(resolvedRealmURL) {
+	requireUrl("resolvedRealmURL", resolvedRealmURL);
+	return resolvedRealmURL.isWellFormed() ? (0, _binding.encodeRealm)(resolvedRealmURL) : (0, _binding.encodeGlobal)();
+}
+/**
+* The payload that invalidates every module of every realm.
+*
+* @example
+* ```ts
+* encodeGlobalInvalidation() // '{"k":"global"}'
+* ```
+*/
+function encodeGlobalInvalidation() {
+	return (0, _binding.encodeGlobal)();
+}
+/**
+* What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
+* written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
+*
+* It is read as `JSON.parse` reads it: unknown keys are ignored, and of a repeated key the last one counts. The one
+* difference: the payload, and the URLs in it, must be well-formed Unicode.
+*
+* Takes time in proportion to the length of the payload.
+*
+* @example
+* ```ts
+* client.on('notification', ({ payload }) => {
+*   const invalidation = parseModuleCacheInvalidationPayload(payload ?? '')
+*   switch (invalidation?.kind) {
+*     case 'module':
+*       return forget(invalidation.resolvedRealmURL, invalidation.moduleURLs)
+*     case 'realm':
+*       return forgetRealm(invalidation.resolvedRealmURL)
+*     case 'global':
+*       return forgetEverything()
+*   }
+* })
+* ```
+*/
+function parseModuleCacheInvalidationPayload(payload) {
+	return typeof payload === "string" && payload.isWellFormed() ? (0, _binding.decode)(payload) : void 0;
+}
+//#endregion
+//#region ts/counters.ts
+/** In the order of the binding's numbers. */
+const results = [
+	"unchanged",
+	"changed",
+	"unproven"
+];
+/** The native counters behind `counters`; undefined for anything else. For this package's own use. */
+let nativeCounters;
+/**
+* Generation counters in native memory. Take a {@link snapshot} before the work, and ask {@link check} or
+* {@link changedSinceAny} right before its result is persisted.
+*
+* Every call is synchronous and never waits for I/O. A listener bumps the counters from its own thread, whatever
+* JavaScript is doing.
+*
+* @example
+* const generations = new GenerationCounters()
+* const snapshot = generations.snapshot()
+* generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
+* generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
+* generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+*/
+var GenerationCounters = class {
+	#native;
+	static {
+		nativeCounters = (counters) => typeof counters === "object" && counters !== null && #native in counters ? counters.#native : void 0;
+	}
+	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
+	constructor(options = {}) {
+		const { capacity = _binding.DEFAULT_CAPACITY, requireListener = false } = options;
+		if (!Number.isInteger(capacity) || capacity < 1 || capacity > _binding.MAX_CAPACITY) throw invalidArgument(`capacity must be a whole number from 1 to ${_binding.MAX_CAPACITY}, got ${String(capacity)}`);
+		if (typeof requireListener !== "boolean") throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`);
+		this.#native = (0, _binding.createCounters)(capacity, requireListener);
+	}
+	/** Says that a module became stale. */
+	bumpModuleGeneration(resolvedRealmURL, moduleURL) {
+		requireString("resolvedRealmURL", resolvedRealmURL);
+		requireString("moduleURL", moduleURL);
+		(0, _binding.bumpModule)(this.#native, resolvedRealmURL, moduleURL);
+	}
+	/** Says that several modules of a realm became stale; cheaper than one by one. */
+	bumpModuleGenerations(resolvedRealmURL, moduleURLs) {
+		requireString("resolvedRealmURL", resolvedRealmURL);
+		requireStrings("moduleURLs", moduleURLs);
+		(0, _binding.bumpModules)(this.#native, resolvedRealmURL, moduleURLs);
+	}
+	/** Says that every module of a realm became stale. */
+	bumpRealmGeneration(resolvedRealmURL) {
+		requireString("resolvedRealmURL", resolvedRealmURL);
+		(0, _binding.bumpRealm)(this.#native, resolvedRealmURL);
+	}
+	/** Says that everything became stale. */
+	bumpGlobalGeneration() {
+		(0, _binding.bumpGlobal)(this.#native);
+	}
+	/** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
+	snapshot() {
+		return (0, _binding.snapshot)(this.#native);
+	}
+	/**
+	* Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
+	* greater, or the counters are unproven, or `snapshot` is no number that the clock has issued.
+	*
+	* If nothing at all was bumped since the snapshot, the URLs are not even looked at.
+	*/
+	changedSince(snapshot, resolvedRealmURL, moduleURL) {
+		return this.#check(snapshot, resolvedRealmURL, moduleURL) !== 0;
+	}
+	/**
+	* Whether any of several modules of a realm may have become stale since `snapshot`: the module whose result is to
+	* be persisted, and every dependency that the result was built from. With an empty list, whether the realm may
+	* have.
+	*/
+	changedSinceAny(snapshot, resolvedRealmURL, moduleURLs) {
+		return this.#check(snapshot, resolvedRealmURL, moduleURLs) !== 0;
+	}
+	/** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
+	check(snapshot, resolvedRealmURL, moduleURLs) {
+		return results[this.#check(snapshot, resolvedRealmURL, moduleURLs)] ?? "unproven";
+	}
+	/** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
+	get proven() {
+		return (0, _binding.proven)(this.#native);
+	}
+	/** The module's own generation. 0, or an upper bound, if it is not known. */
+	moduleGeneration(resolvedRealmURL, moduleURL) {
+		requireString("resolvedRealmURL", resolvedRealmURL);
+		requireString("moduleURL", moduleURL);
+		return (0, _binding.moduleGeneration)(this.#native, resolvedRealmURL, moduleURL);
+	}
+	/** The realm's own generation. 0, or an upper bound, if it is not known. */
+	realmGeneration(resolvedRealmURL) {
+		requireString("resolvedRealmURL", resolvedRealmURL);
+		return (0, _binding.realmGeneration)(this.#native, resolvedRealmURL);
+	}
+	/** The generation of everything. */
+	get globalGeneration() {
+		return (0, _binding.globalGeneration)(this.#native);
+	}
+	#check(snapshot, realm, modules) {
+		const taken = typeof snapshot === "number" ? snapshot : NaN;
+		const known = (0, _binding.quickCheck)(this.#native, taken);
+		if (known !== null) return known;
+		requireString("resolvedRealmURL", realm);
+		if (typeof modules === "string") return (0, _binding.check)(this.#native, taken, realm, modules);
+		requireStrings("moduleURLs", modules);
+		return (0, _binding.checkAny)(this.#native, taken, realm, modules);
+	}
+};
+//#endregion
+//#region ts/connection.ts
+/**
+* Reads the settings as they are now.
+*
+* @throws Error whose message names the field, if one has the wrong type.
+*/
+function resolveConnection(connection, dbAdapter) {
+	const adapter = dbAdapter?.config;
+	const given = [asOptions("connection", connection), asOptions("dbAdapter.config", adapter)];
+	const first = given.findIndex(({ password }) => typeof password === "function");
+	const ask = given[first]?.password;
+	return {
+		layers: given.map((options, index) => layer(index === 0 ? "connection" : "dbAdapter.config", options)),
+		environment: environment(),
+		askPassword: typeof ask === "function" ? answerer(ask) : void 0,
+		askPasswordLayer: Math.max(first, 0)
+	};
+}
+function asOptions(name, given) {
+	if (given === void 0 || given === null) return {};
+	if (typeof given === "string") return { connectionString: given };
+	if (typeof given === "object") return given;
+	throw new TypeError(`${name} must be a URL or an object, got ${typeof given}`);
+}
+function layer(name, options) {
+	const text = (field) => {
+		const value = options[field];
+		if (value === void 0 || value === null) return void 0;
+		if (typeof value === "string") return value;
+		throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`);
+	};
+	const { port, password, ssl, connectionTimeoutMillis: timeout } = options;
+	if (timeout !== void 0 && !(typeof timeout === "number" && timeout >= 0)) throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`);
+	const fields = {
+		url: text("connectionString"),
+		host: text("host"),
+		port: typeof port === "number" ? String(port) : text("port"),
+		user: text("user"),
+		password: typeof password === "function" ? void 0 : text("password"),
+		database: text("database"),
+		sslMode: ssl === void 0 || ssl === null ? void 0 : ssl === false ? "disable" : "require",
+		applicationName: text("application_name"),
+		options: text("options"),
+		targetSessionAttrs: text("target_session_attrs"),
+		connectTimeout: timeout === void 0 ? void 0 : String(Math.ceil(timeout / 1e3))
+	};
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== void 0));
+}
+/** libpq's variables as JavaScript sees them: in a worker they are a copy that native code does not see. */
+function environment() {
+	const variables = Object.entries(process.env).filter(([name]) => name.startsWith("PG"));
+	return {
+		PGUSER: systemUser(),
+		...Object.fromEntries(variables)
+	};
+}
+function systemUser() {
+	const { USER, USERNAME } = process.env;
+	try {
+		return USER ?? USERNAME ?? (0, node_os.userInfo)().username;
+	} catch {
+		return "";
+	}
+}
+function answerer(ask) {
+	const answer = async (reply) => {
+		try {
+			const password = await ask();
+			if (typeof password !== "string") throw new TypeError(`it gave ${typeof password} instead of a string`);
+			(0, _binding.answerPassword)(reply, password);
+		} catch (error) {
+			(0, _binding.answerPassword)(reply, void 0, error instanceof Error ? error.message : String(error));
+		}
+	};
+	return (reply) => void answer(reply);
+}
+//#endregion
+//#region ts/events.ts
+const warned = {
+	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
+	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+	resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
+	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${payload}`,
+	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${payload}: ${String(error)}`,
+	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
+};
+/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
+function warn(event) {
+	const text = warned[event.type]?.(event);
+	if (text === void 0) return;
+	const code = `PGGEN_${event.type.toUpperCase().replace("-", "_")}`;
+	process.emitWarning(text, {
+		type: "PgGenerationsWarning",
+		code
+	});
+}
+//#endregion
+//#region ts/listener.ts
+/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
+const running = /* @__PURE__ */ new Set();
+/**
+* Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
+* Once it was listening it reconnects for ever, on every kind of loss.
+*
+* @example
+* const generations = new GenerationCounters()
+* const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
+* await listener.start()
+* // …
+* await listener.shutDown()
+*/
+var ModuleCacheInvalidationListener = class {
+	#deps;
+	#feed;
+	#run;
+	/** The latest run, kept after its end: a new run waits for it, and its state is ours. */
+	#latest;
+	#stopping;
+	#draining = false;
+	#constructed = /* @__PURE__ */ new Date();
+	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+	constructor(deps) {
+		const counters = checkDeps(deps);
+		this.#deps = deps;
+		const bound = deps.maxQueuedCalls ?? 1e4;
+		const wake = weakly(this, (self) => self.#drain());
+		this.#feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
+	}
+	/**
+	* Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
+	* every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
+	*
+	* The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
+	* a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
+	* also an event.
+	*
+	* @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
+	* `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
+	*/
+	start() {
+		if (this.#run) {
+			if ((0, _binding.listenerState)(this.#run.handle).name !== "reconnecting") return this.#run.started;
+			return handled(this.#whenListening(this.#run.handle));
+		}
+		return handled(this.#begin());
+	}
+	/**
+	* Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
+	* from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
+	* again afterwards.
+	*/
+	shutDown() {
+		const handle = this.#latest;
+		if (!this.#run || !handle) return this.#stopping ?? Promise.resolve();
+		this.#run = void 0;
+		running.delete(this);
+		this.#stopping = new Promise((resolve) => {
+			(0, _binding.shutDown)(handle, () => {
+				(0, _binding.join)(handle);
+				this.#drain();
+				resolve();
+			});
+		});
+		return this.#stopping;
+	}
+	/**
+	* Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
+	* URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+	*/
+	handleNotification(payload) {
+		const text = typeof payload === "string" ? payload : "";
+		const invalidation = (0, _binding.dispatch)(this.#feed, text.isWellFormed() ? text : "(ill-formed text)");
+		if (invalidation) this.#replay(invalidation);
+		this.#drain();
+	}
+	/** Where the listener is in its life. */
+	get state() {
+		return this.#latest ? (0, _binding.listenerState)(this.#latest).name : "stopped";
+	}
+	/** Counts since construction, and where the listener stands. Costs a few microseconds. */
+	stats() {
+		const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, ...counts } = (0, _binding.tally)(this.#feed);
+		const state = this.#latest && (0, _binding.listenerState)(this.#latest);
+		return {
+			state: state?.name ?? "stopped",
+			since: state ? new Date(state.since) : this.#constructed,
+			...counts,
+			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) },
+			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
+			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
+			...backendPid !== void 0 && { backendPid }
+		};
+	}
+	/** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
+	#begin() {
+		const started = this.#spawn();
+		if ("code" in started) {
+			this.#drain();
+			return Promise.reject(PgGenerationsError.from(started));
+		}
+		const handle = started;
+		this.#latest = handle;
+		running.add(this);
+		const run = {
+			handle,
+			started: Promise.resolve()
+		};
+		run.started = this.#whenListening(handle).catch((error) => {
+			if (this.#run === run) {
+				this.#run = void 0;
+				running.delete(this);
+			}
+			throw error;
+		});
+		this.#run = run;
+		return run.started;
+	}
+	#spawn() {
+		let connection;
+		let timings;
+		try {
+			connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter);
+			timings = resolveTimings(this.#deps);
+		} catch (error) {
+			return (0, _binding.refuseStart)(this.#feed, error instanceof Error ? error.message : String(error));
+		}
+		const { layers, environment, askPassword, askPasswordLayer } = connection;
+		return (0, _binding.startListener)(this.#feed, layers, environment, askPassword, askPasswordLayer, timings, this.#latest);
+	}
+	#whenListening(handle) {
+		return new Promise((resolve, reject) => {
+			(0, _binding.whenListening)(handle, (failure) => {
+				this.#drain();
+				if (failure) reject(PgGenerationsError.from(failure));
+				else resolve();
+			});
+		});
+	}
+	/** Does what the listener's thread has queued. Called from within itself, it leaves the rest to the outer call. */
+	#drain() {
+		if (this.#draining) return;
+		this.#draining = true;
+		try {
+			for (let items = (0, _binding.drain)(this.#feed); items.length > 0; items = (0, _binding.drain)(this.#feed)) for (const item of items) if (item.invalidation) this.#replay(item.invalidation);
+			else this.#emit(toEvent(item));
+		} finally {
+			this.#draining = false;
+		}
+	}
+	#replay(invalidation) {
+		const { definitionLookup } = this.#deps;
+		if (!definitionLookup) return;
+		const attempt = (bump, payload) => {
+			try {
+				bump();
+			} catch (error) {
+				this.#emit({
+					type: "handler-error",
+					at: /* @__PURE__ */ new Date(),
+					error,
+					payload: payload() ?? ""
+				});
+			}
+		};
+		switch (invalidation.kind) {
+			case "module": {
+				const { resolvedRealmURL: realm, moduleURLs } = invalidation;
+				for (const url of moduleURLs) attempt(() => definitionLookup.bumpModuleGeneration(realm, url), () => encodeModuleInvalidation(realm, [url])[0]);
+				break;
+			}
+			case "realm": {
+				const { resolvedRealmURL: realm } = invalidation;
+				attempt(() => definitionLookup.bumpRealmGeneration(realm), () => encodeRealmInvalidation(realm));
+				break;
+			}
+			case "global": attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation);
+		}
+	}
+	#emit(event) {
+		const { onEvent } = this.#deps;
+		if (!onEvent) return warn(event);
+		try {
+			onEvent(event);
+		} catch (error) {
+			process.emitWarning(`onEvent threw on '${event.type}': ${String(error)}`, {
+				type: "PgGenerationsWarning",
+				code: "PGGEN_ON_EVENT_THREW"
+			});
+		}
+	}
+};
+function checkDeps(deps) {
+	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
+	const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps;
+	const counters = nativeCounters(generations);
+	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very package");
+	if (isGiven(definitionLookup) && typeof definitionLookup !== "object") throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`);
+	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
+	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
+	if (isGiven(onGap) && onGap !== "discard" && onGap !== "trust") throw invalidArgument("onGap must be 'discard' or 'trust'");
+	if (isGiven(maxQueuedCalls) && !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)) throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`);
+	return counters;
+}
+function isGiven(value) {
+	return value !== void 0 && value !== null;
+}
+/** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
+const LONGEST_MS = 2 ** 31 - 1;
+function resolveTimings(deps) {
+	const timing = (name, byDefault) => {
+		const value = deps[name] ?? byDefault;
+		if (typeof value === "number" && value >= 1 && value <= LONGEST_MS) return value;
+		throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`);
+	};
+	return {
+		heartbeatIntervalMs: timing("heartbeatIntervalMs", 1e4),
+		heartbeatTimeoutMs: timing("heartbeatTimeoutMs", 5e3),
+		connectTimeoutMs: timing("connectTimeoutMs", 3e4),
+		reconnectMaxDelayMs: timing("reconnectMaxDelayMs", 5e3)
+	};
+}
+function toEvent(item) {
+	const at = new Date(item.at ?? 0);
+	const { cause = "", count = 0 } = item;
+	switch (item.report) {
+		case "lost": return {
+			type: "lost",
+			at,
+			cause,
+			...item.code !== void 0 && { code: item.code }
+		};
+		case "retrying": return {
+			type: "retrying",
+			at,
+			attempt: count,
+			cause
+		};
+		case "resynced": return {
+			type: "resynced",
+			at,
+			gapMs: item.gapMs ?? 0
+		};
+		case "malformed": return {
+			type: "malformed",
+			at,
+			payload: item.payload ?? "",
+			count
+		};
+		case "overflow": return {
+			type: "overflow",
+			at,
+			dropped: count
+		};
+		case "listening": return {
+			type: "listening",
+			at
+		};
+		default: return {
+			type: "stopped",
+			at
+		};
+	}
+}
+/** Calls `method` on an object as long as somebody else keeps that object. */
+function weakly(target, method) {
+	const ref = new WeakRef(target);
+	return () => {
+		const alive = ref.deref();
+		if (alive) method(alive);
+	};
+}
+/** For callers that do not await: a rejection nobody handles would end the process. */
+function handled(promise) {
+	promise.catch(() => {});
+	return promise;
+}
+//#endregion
+exports.GenerationCounters = GenerationCounters;
+exports.MODULE_CACHE_INVALIDATED_CHANNEL = MODULE_CACHE_INVALIDATED_CHANNEL;
+exports.ModuleCacheInvalidationListener = ModuleCacheInvalidationListener;
+exports.PgGenerationsError = PgGenerationsError;
+exports.encodeGlobalInvalidation = encodeGlobalInvalidation;
+exports.encodeModuleInvalidation = encodeModuleInvalidation;
+exports.encodeRealmInvalidation = encodeRealmInvalidation;
+exports.parseModuleCacheInvalidationPayload = parseModuleCacheInvalidationPayload;

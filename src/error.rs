@@ -1,0 +1,215 @@
+//! One error for everything that can go wrong between a listener and its server.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+/// Why a listener could not start, or lost its session.
+///
+/// Cheap to clone, because everyone who waits for a start is told the same reason. No variant ever holds a
+/// password or a connection URL.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A connection setting or an option makes no sense.
+    #[error("{0}")]
+    InvalidOptions(String),
+    /// The host's name does not resolve.
+    #[error("cannot resolve the host name {host:?} ({source}); check the host of the connection")]
+    HostNotFound {
+        /// The name as given.
+        host: String,
+        /// What the resolver said.
+        source: Arc<io::Error>,
+    },
+    /// No connection to the address: refused, reset, no route.
+    #[error("cannot connect to {address} ({source}); check host and port, and that the server is running")]
+    Unreachable {
+        /// Where the attempt went.
+        address: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// A step of setting a session up took longer than its limit.
+    #[error("{address} did not finish {step} within {} ms", .limit.as_millis())]
+    Timeout {
+        /// Whom we waited for.
+        address: String,
+        /// What we waited for.
+        step: &'static str,
+        /// How long.
+        limit: Duration,
+    },
+    /// The server refused user, password or host.
+    #[error("authentication failed: {}; check user, password and pg_hba.conf", describe(.0))]
+    Authentication(Arc<tokio_postgres::Error>),
+    /// The password function given by the caller failed, so that there was nothing to authenticate with.
+    #[error("the password function failed: {0}")]
+    PasswordFunction(String),
+    /// The database does not exist.
+    #[error("{}; check the database of the connection", describe(.0))]
+    UnknownDatabase(Arc<tokio_postgres::Error>),
+    /// The user may not connect, LISTEN or NOTIFY.
+    #[error("permission denied: {}; grant the user CONNECT on the database", describe(.0))]
+    PermissionDenied(Arc<tokio_postgres::Error>),
+    /// A standby, or a server whose transactions are read-only: LISTEN does not work there.
+    #[error("{address} is a standby or read-only; a listener needs the primary")]
+    ReadOnly {
+        /// The server asked.
+        address: String,
+    },
+    /// A server too old to be supported.
+    #[error("{address} runs PostgreSQL {version}; version 14 or later is needed")]
+    UnsupportedServer {
+        /// The server asked.
+        address: String,
+        /// What it says of itself.
+        version: String,
+    },
+    /// LISTEN succeeded, but a notification sent by another connection does not arrive.
+    #[error(
+        "LISTEN succeeded at {address}, but a notification sent by another connection never arrived; \
+         this is what a pooler in transaction mode does: connect to the server itself, or to a pool in session mode"
+    )]
+    ListenSwallowed {
+        /// The server or pooler asked.
+        address: String,
+    },
+    /// TLS is asked for and cannot be had.
+    #[error("{0}")]
+    Tls(String),
+    /// The server is there but takes no connection now: starting up, shutting down, full.
+    #[error("the server takes no connection now: {}", describe(.0))]
+    ServerUnavailable(Arc<tokio_postgres::Error>),
+    /// Any other error the server reported.
+    #[error("the server reported an error: {}", describe(.0))]
+    Server(Arc<tokio_postgres::Error>),
+    /// The connection ended.
+    #[error("the connection was lost: {}", describe(.0))]
+    ConnectionLost(Arc<tokio_postgres::Error>),
+    /// The connection ended without an error of its own.
+    #[error("the connection was closed by the server")]
+    ConnectionClosed,
+    /// Our own echo did not come back in time: the connection looks alive and delivers nothing.
+    #[error("no echo came back within {} ms: the connection delivers nothing", .limit.as_millis())]
+    HeartbeatTimeout {
+        /// The heartbeat's deadline.
+        limit: Duration,
+    },
+    /// The listener's thread panicked; a bug.
+    #[error("the listener's thread panicked: {0}; please report this")]
+    Panic(String),
+    /// The operating system gave no thread or runtime.
+    #[error("cannot start the listener's thread ({0})")]
+    Thread(Arc<io::Error>),
+    /// The listener was shut down first.
+    #[error("the listener was shut down before it was listening")]
+    Stopped,
+}
+
+impl Error {
+    /// A stable name for programs; the message is for people and may change.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidOptions(_) => "PGGEN_INVALID_OPTIONS",
+            Self::HostNotFound { .. } => "PGGEN_HOST_NOT_FOUND",
+            Self::Unreachable { .. } => "PGGEN_UNREACHABLE",
+            Self::Timeout { .. } => "PGGEN_TIMEOUT",
+            Self::Authentication(_) => "PGGEN_AUTHENTICATION_FAILED",
+            Self::PasswordFunction(_) => "PGGEN_PASSWORD_FUNCTION_FAILED",
+            Self::UnknownDatabase(_) => "PGGEN_UNKNOWN_DATABASE",
+            Self::PermissionDenied(_) => "PGGEN_PERMISSION_DENIED",
+            Self::ReadOnly { .. } => "PGGEN_READ_ONLY_SERVER",
+            Self::UnsupportedServer { .. } => "PGGEN_UNSUPPORTED_SERVER",
+            Self::ListenSwallowed { .. } => "PGGEN_LISTEN_SWALLOWED",
+            Self::Tls(_) => "PGGEN_TLS",
+            Self::ServerUnavailable(_) => "PGGEN_SERVER_UNAVAILABLE",
+            Self::Server(_) => "PGGEN_SERVER_ERROR",
+            Self::ConnectionLost(_) | Self::ConnectionClosed => "PGGEN_CONNECTION_LOST",
+            Self::HeartbeatTimeout { .. } => "PGGEN_HEARTBEAT_TIMEOUT",
+            Self::Panic(_) => "PGGEN_PANIC",
+            Self::Thread(_) => "PGGEN_THREAD",
+            Self::Stopped => "PGGEN_STOPPED",
+        }
+    }
+
+    /// The five characters PostgreSQL gives its errors, when the server reported this one.
+    #[must_use]
+    pub fn sql_state(&self) -> Option<&str> {
+        self.postgres().and_then(tokio_postgres::Error::code).map(SqlState::code)
+    }
+
+    /// Whether waiting may heal it. A first start gives up at once on what does not; a listener that has been
+    /// listening retries for ever whatever the error.
+    pub(crate) fn may_heal(&self) -> bool {
+        !matches!(
+            self,
+            Self::InvalidOptions(_)
+                | Self::HostNotFound { .. }
+                | Self::Authentication(_)
+                | Self::PasswordFunction(_)
+                | Self::UnknownDatabase(_)
+                | Self::PermissionDenied(_)
+                | Self::UnsupportedServer { .. }
+                | Self::ListenSwallowed { .. }
+                | Self::Tls(_)
+                | Self::Panic(_)
+                | Self::Thread(_)
+                | Self::Stopped
+        )
+    }
+
+    fn postgres(&self) -> Option<&tokio_postgres::Error> {
+        match self {
+            Self::Authentication(e)
+            | Self::UnknownDatabase(e)
+            | Self::PermissionDenied(e)
+            | Self::ServerUnavailable(e)
+            | Self::Server(e)
+            | Self::ConnectionLost(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(state) = error.code().cloned() else {
+            // The library has no public kind for "the server wants a password and there is none".
+            let missing = error.source().is_some_and(|source| source.to_string() == "password missing");
+            let error = Arc::new(error);
+            return if missing { Self::Authentication(error) } else { Self::ConnectionLost(error) };
+        };
+        let error = Arc::new(error);
+        match state {
+            SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                Self::Authentication(error)
+            }
+            SqlState::INVALID_CATALOG_NAME => Self::UnknownDatabase(error),
+            SqlState::INSUFFICIENT_PRIVILEGE => Self::PermissionDenied(error),
+            SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => Self::ServerUnavailable(error),
+            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::IDLE_SESSION_TIMEOUT => {
+                Self::ConnectionLost(error)
+            }
+            _ => Self::Server(error),
+        }
+    }
+}
+
+/// What happened, in one line: the server's own words when it spoke, else the chain of causes.
+fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{}: {} ({})", db.severity(), db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,302 @@
+//! What a listener hears, made into bumps: the place where generations, payloads and listening meet.
+//!
+//! The rules for gaps are here: from the start of a listener until it listens, and again from the loss of its
+//! session until it has resynchronised, the counters are unproven; and whoever keeps maps of its own in JavaScript is
+//! told to forget everything once for each gap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::generations::{GenerationCounters, Link};
+use crate::listen::{Event, Sink};
+use crate::outbox::{Item, Outbox, Report};
+use crate::payload::Invalidation;
+
+/// At most one report of malformed payloads in this time; the rest are counted.
+const MALFORMED_INTERVAL: Duration = Duration::from_secs(1);
+/// So much of a malformed payload is shown, in characters.
+const MALFORMED_SHOWN: usize = 200;
+
+/// What counters do while their listener is not listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// They are unproven: nothing is "unchanged".
+    #[default]
+    Discard,
+    /// They go on as if nothing could be missed, and everything is invalidated after the gap.
+    Trust,
+}
+
+/// What is to be fed.
+pub struct FeedOptions {
+    /// Counters to bump, in the thread that reads the socket.
+    pub counters: Option<Arc<GenerationCounters>>,
+    /// Whether invalidations are also queued as calls.
+    pub queue_calls: bool,
+    /// The most calls that wait at a time.
+    pub max_queued_calls: usize,
+    /// See [`OnGap`].
+    pub on_gap: OnGap,
+}
+
+/// Counts since construction.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Notifications on the channel, malformed ones included.
+    pub notifications: u64,
+    /// Module URLs among them.
+    pub module_bumps: u64,
+    /// Realm invalidations among them.
+    pub realm_bumps: u64,
+    /// Global invalidations among them. (The global bump that ends a gap is not counted here.)
+    pub global_bumps: u64,
+    /// Payloads that are no invalidation.
+    pub malformed: u64,
+    /// Times a session was lost.
+    pub gaps: u64,
+    /// Times a lost session was replaced.
+    pub reconnects: u64,
+    /// When the latest notification came.
+    pub last_notification: Option<SystemTime>,
+    /// When the latest heartbeat came back.
+    pub last_echo: Option<SystemTime>,
+    /// How long it took.
+    pub echo_round_trip: Option<Duration>,
+    /// The server's process id of the session, while there is one.
+    pub backend_pid: Option<i32>,
+}
+
+/// One user's counters and calls, fed by one listener after another. All methods can be called from any thread.
+pub struct Feed {
+    counters: Option<Arc<GenerationCounters>>,
+    queue_calls: bool,
+    on_gap: OnGap,
+    outbox: Outbox,
+    tally: Mutex<Tally>,
+    malformed: Mutex<Malformed>,
+    /// A later first LISTEN of a new listener resynchronises, since the earlier ones may have missed something.
+    has_listened: AtomicBool,
+}
+
+impl Feed {
+    /// A feed without a listener; `wake` is called when there is something to [`drain`](Self::drain).
+    pub fn new(options: FeedOptions, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            counters: options.counters,
+            queue_calls: options.queue_calls,
+            on_gap: options.on_gap,
+            outbox: Outbox::new(options.max_queued_calls, wake),
+            tally: Mutex::default(),
+            malformed: Mutex::default(),
+            has_listened: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the sink for one listener. From now on, and until that listener listens, the counters are unproven.
+    pub fn attach(self: &Arc<Self>) -> Arc<dyn Sink> {
+        let link = match self.on_gap {
+            OnGap::Discard => self.counters.as_ref().map(GenerationCounters::attach),
+            OnGap::Trust => None,
+        };
+        Arc::new(Attached { feed: Arc::clone(self), leaving: AtomicBool::new(false), link })
+    }
+
+    /// Decodes one payload and bumps the counters; gives what it decoded. Anything that is no invalidation bumps
+    /// nothing and is counted and reported.
+    pub fn dispatch<'a>(&self, payload: &'a str) -> Option<Invalidation<'a>> {
+        let invalidation = Invalidation::decode(payload);
+        match &invalidation {
+            Some(invalidation) => self.bump(invalidation),
+            None => self.malformed(payload),
+        }
+        self.count(invalidation.as_ref());
+        invalidation
+    }
+
+    /// Takes what JavaScript has yet to hear, oldest first.
+    pub fn drain(&self) -> impl Iterator<Item = Item> {
+        self.outbox.drain().into_iter()
+    }
+
+    /// The counts so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().clone()
+    }
+
+    fn bump(&self, invalidation: &Invalidation<'_>) {
+        let Some(counters) = &self.counters else { return };
+        match invalidation {
+            Invalidation::Module { realm, modules } => {
+                counters.bump_modules(realm, modules.iter().map(|module| &**module));
+            }
+            Invalidation::Realm { realm } => counters.bump_realm(realm),
+            Invalidation::Global => counters.bump_global(),
+        }
+    }
+
+    fn count(&self, invalidation: Option<&Invalidation<'_>>) {
+        let mut tally = self.tally.lock();
+        tally.notifications += 1;
+        tally.last_notification = Some(SystemTime::now());
+        match invalidation {
+            Some(Invalidation::Module { modules, .. }) => tally.module_bumps += modules.len() as u64,
+            Some(Invalidation::Realm { .. }) => tally.realm_bumps += 1,
+            Some(Invalidation::Global) => tally.global_bumps += 1,
+            None => tally.malformed += 1,
+        }
+    }
+
+    fn malformed(&self, payload: &str) {
+        let report = self.malformed.lock().note(payload, Instant::now());
+        self.report_if_any(report);
+    }
+
+    fn flush_malformed(&self) {
+        let report = self.malformed.lock().flush();
+        self.report_if_any(report);
+    }
+
+    fn report_if_any(&self, report: Option<Report>) {
+        if let Some(report) = report {
+            self.outbox.report(report);
+        }
+    }
+
+    /// Something may have been missed: everything counts as changed.
+    fn resync(&self, link: Option<&Link>) {
+        match (link, &self.counters) {
+            (Some(link), _) => link.listening(),
+            (None, Some(counters)) => counters.bump_global(),
+            (None, None) => {}
+        }
+        if self.queue_calls && self.has_listened.swap(true, Ordering::Relaxed) {
+            self.outbox.call(Invalidation::Global);
+        }
+    }
+}
+
+/// A feed with one listener attached to it.
+struct Attached {
+    feed: Arc<Feed>,
+    /// Whether the listener is on its way out, and what it still meets no longer matters to anyone.
+    leaving: AtomicBool,
+    /// None if there are no counters, or if they trust through gaps.
+    link: Option<Link>,
+}
+
+impl Attached {
+    fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        if let Some(link) = &self.link {
+            link.leave();
+        }
+    }
+}
+
+impl Sink for Attached {
+    fn event(&self, event: Event<'_>) {
+        let Self { feed, link, leaving } = self;
+        match event {
+            Event::Stopped => {
+                feed.tally.lock().backend_pid = None;
+                feed.flush_malformed();
+                feed.outbox.report(Report::Stopped);
+            }
+            // A late notification is still worth a bump; anything else would only confuse.
+            event if leaving.load(Ordering::Relaxed) && !matches!(event, Event::Notification { .. }) => {}
+            Event::Notification { payload, .. } => {
+                let invalidation = feed.dispatch(payload);
+                if feed.queue_calls
+                    && let Some(invalidation) = invalidation
+                {
+                    feed.outbox.call(invalidation.into_owned());
+                }
+            }
+            Event::Echo { round_trip, at } => {
+                let mut tally = feed.tally.lock();
+                tally.last_echo = Some(at);
+                tally.echo_round_trip = Some(round_trip);
+                drop(tally);
+                feed.flush_malformed();
+            }
+            Event::Listening { backend_pid } => {
+                feed.resync(link.as_ref());
+                feed.tally.lock().backend_pid = Some(backend_pid);
+                feed.outbox.report(Report::Listening);
+            }
+            Event::Resynced { gap, backend_pid } => {
+                feed.resync(link.as_ref());
+                let mut tally = feed.tally.lock();
+                tally.backend_pid = Some(backend_pid);
+                tally.reconnects += 1;
+                drop(tally);
+                feed.outbox.report(Report::Resynced { gap });
+            }
+            Event::Lost { error } => {
+                if let Some(link) = link {
+                    link.lost();
+                }
+                let mut tally = feed.tally.lock();
+                tally.backend_pid = None;
+                tally.gaps += 1;
+                drop(tally);
+                feed.outbox.report(lost(error));
+            }
+            Event::Retrying { attempt, error } => {
+                feed.outbox.report(Report::Retrying { attempt, cause: error.to_string() });
+            }
+            Event::Failed { error } => {
+                self.leave();
+                feed.outbox.report(lost(error));
+            }
+            Event::Stopping => self.leave(),
+        }
+    }
+}
+
+fn lost(error: &Error) -> Report {
+    Report::Lost { cause: error.to_string(), code: error.code() }
+}
+
+/// Keeps a flood of junk from becoming a flood of reports.
+#[derive(Default)]
+struct Malformed {
+    reported: Option<Instant>,
+    /// Seen since the last report.
+    count: u64,
+    sample: String,
+}
+
+impl Malformed {
+    fn note(&mut self, payload: &str, now: Instant) -> Option<Report> {
+        if self.count == 0 {
+            self.sample = shown(payload);
+        }
+        self.count += 1;
+        if self.reported.is_some_and(|reported| now - reported < MALFORMED_INTERVAL) {
+            return None;
+        }
+        self.reported = Some(now);
+        self.flush()
+    }
+
+    /// A report of what is not reported yet.
+    fn flush(&mut self) -> Option<Report> {
+        if self.count == 0 {
+            return None;
+        }
+        let count = std::mem::take(&mut self.count);
+        Some(Report::Malformed { payload: std::mem::take(&mut self.sample), count })
+    }
+}
+
+fn shown(payload: &str) -> String {
+    match payload.char_indices().nth(MALFORMED_SHOWN) {
+        Some((end, _)) => format!("{}…", &payload[..end]),
+        None => payload.to_owned(),
+    }
+}

@@ -1,1 +1,0 @@
-//! The clock, the three scopes and their bounded memory.

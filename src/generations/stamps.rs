@@ -1,0 +1,247 @@
+//! A bounded table from keys to their greatest stamps. When it is full, the oldest stamp goes first.
+
+/// No entry. Entry 0 is the list's sentinel, so that zeroed memory is an empty index and an empty list.
+const NONE: u32 = 0;
+
+/// Stamps by key, in two structures over the same entries (numbered from 1):
+///
+/// * an index by open addressing with linear probing, at most half full, for finding a key;
+/// * a doubly linked ring from the oldest stamp to the newest, for knowing what to forget.
+///
+/// Everything is allocated up front, so no call is ever slow because a table grows. It is allocated as zeroes,
+/// which the system hands out as pages that take no memory until they are written.
+pub(super) struct Stamps {
+    /// Slots holding entries, each at or after its key's home, with no empty slot between.
+    index: Box<[u32]>,
+    keys: Box<[u128]>,
+    stamps: Box<[u64]>,
+    /// The entry stamped next after this one; the sentinel's is the oldest.
+    newer: Box<[u32]>,
+    /// The entry stamped last before this one; the sentinel's is the newest.
+    older: Box<[u32]>,
+    len: u32,
+    floor: u64,
+}
+
+impl Stamps {
+    /// A table for `capacity` keys, at least 1. Every key reads as 0.
+    pub(super) fn new(capacity: u32) -> Self {
+        let entries = capacity as usize + 1;
+        Self {
+            index: vec![NONE; (2 * capacity as usize).next_power_of_two()].into(),
+            keys: vec![0; entries].into(),
+            stamps: vec![0; entries].into(),
+            newer: vec![NONE; entries].into(),
+            older: vec![NONE; entries].into(),
+            len: 0,
+            floor: 0,
+        }
+    }
+
+    /// The greatest stamp of `key`; if it is unknown, the greatest stamp it may ever have had.
+    pub(super) fn get(&self, key: u128) -> u64 {
+        match self.index[self.slot(key)] {
+            NONE => self.floor,
+            entry => self.stamps[entry as usize],
+        }
+    }
+
+    /// Stamps `key`. The stamp must be greater than every stamp before it, which makes it the key's greatest,
+    /// and the order of stamping the order of stamps.
+    pub(super) fn stamp(&mut self, key: u128, stamp: u64) {
+        let entry = match self.index[self.slot(key)] {
+            NONE => {
+                let entry = self.vacant();
+                // Looked for again, since making room may have moved the place.
+                self.index[self.slot(key)] = entry;
+                self.keys[entry as usize] = key;
+                entry
+            }
+            entry => {
+                self.unlink(entry);
+                entry
+            }
+        };
+        self.stamps[entry as usize] = stamp;
+        self.link_newest(entry);
+    }
+
+    /// An entry that nobody uses: a fresh one, or else the one whose stamp is the oldest.
+    fn vacant(&mut self) -> u32 {
+        if (self.len as usize) < self.keys.len() - 1 {
+            self.len += 1;
+            return self.len;
+        }
+        let oldest = self.newer[NONE as usize];
+        // The floor first: at no point does the key read as less than its stamp.
+        self.floor = self.stamps[oldest as usize];
+        self.unindex(self.keys[oldest as usize]);
+        self.unlink(oldest);
+        oldest
+    }
+
+    /// Where the search for `key` ends: the slot that holds it, or the empty one where it would go.
+    fn slot(&self, key: u128) -> usize {
+        let mut slot = self.home(key);
+        loop {
+            let entry = self.index[slot];
+            if entry == NONE || self.keys[entry as usize] == key {
+                return slot;
+            }
+            slot = self.after(slot);
+        }
+    }
+
+    /// Takes `key` out of the index and closes the gap, so that no search ends early and no tombstones pile up.
+    fn unindex(&mut self, key: u128) {
+        let mut gap = self.slot(key);
+        let mut slot = self.after(gap);
+        while self.index[slot] != NONE {
+            let home = self.home(self.keys[self.index[slot] as usize]);
+            // A key may move back as far as its home, and no further.
+            if self.distance(home, slot) >= self.distance(gap, slot) {
+                self.index[gap] = self.index[slot];
+                gap = slot;
+            }
+            slot = self.after(slot);
+        }
+        self.index[gap] = NONE;
+    }
+
+    fn home(&self, key: u128) -> usize {
+        // Keys are hashes already, so any bits will do.
+        key as usize & (self.index.len() - 1)
+    }
+
+    fn after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.index.len() - 1)
+    }
+
+    /// The steps from one slot forward to another.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & (self.index.len() - 1)
+    }
+
+    fn link_newest(&mut self, entry: u32) {
+        let newest = self.older[NONE as usize];
+        self.older[entry as usize] = newest;
+        self.newer[entry as usize] = NONE;
+        self.newer[newest as usize] = entry;
+        self.older[NONE as usize] = entry;
+    }
+
+    fn unlink(&mut self, entry: u32) {
+        let (older, newer) = (self.older[entry as usize], self.newer[entry as usize]);
+        self.newer[older as usize] = newer;
+        self.older[newer as usize] = older;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_reads_as_zero_until_something_is_forgotten() {
+        let mut table = Stamps::new(2);
+        assert_eq!(table.get(7), 0);
+        table.stamp(1, 10);
+        table.stamp(2, 20);
+        assert_eq!([table.get(1), table.get(2), table.get(7)], [10, 20, 0]);
+    }
+
+    #[test]
+    fn the_oldest_stamp_is_forgotten_first_and_becomes_the_floor() {
+        let mut table = Stamps::new(2);
+        table.stamp(1, 10);
+        table.stamp(2, 20);
+        table.stamp(1, 30);
+        table.stamp(3, 40);
+        assert_eq!([table.get(1), table.get(2), table.get(3), table.get(7)], [30, 20, 40, 20]);
+        table.stamp(2, 50);
+        assert_eq!([table.get(1), table.get(2), table.get(3), table.get(7)], [30, 50, 40, 30]);
+    }
+
+    #[test]
+    fn a_table_of_one_holds_the_last_key() {
+        let mut table = Stamps::new(1);
+        for stamp in 1..=100 {
+            table.stamp(u128::from(stamp % 3), stamp);
+            assert_eq!(table.get(u128::from(stamp % 3)), stamp);
+            assert_eq!(table.floor, stamp - 1);
+        }
+    }
+
+    /// What a table says, the slow and obvious way: all stamps in order, only the last `capacity` keys known.
+    #[derive(Default)]
+    struct Model {
+        order: Vec<(u128, u64)>,
+        floor: u64,
+    }
+
+    impl Model {
+        fn stamp(&mut self, capacity: usize, key: u128, stamp: u64) {
+            self.order.retain(|&(known, _)| known != key);
+            self.order.push((key, stamp));
+            if self.order.len() > capacity {
+                self.floor = self.order.remove(0).1;
+            }
+        }
+
+        fn get(&self, key: u128) -> u64 {
+            self.order.iter().find(|&&(known, _)| known == key).map_or(self.floor, |&(_, stamp)| stamp)
+        }
+    }
+
+    impl Stamps {
+        /// Every known key is found from its home, and the ring holds the same keys in stamp order.
+        fn assert_sound(&self) {
+            let mut indexed = HashMap::new();
+            for (slot, &entry) in self.index.iter().enumerate().filter(|&(_, &entry)| entry != NONE) {
+                let key = self.keys[entry as usize];
+                assert!(indexed.insert(entry, key).is_none(), "an entry is indexed once");
+                assert_eq!(self.slot(key), slot, "the key is where its search ends");
+            }
+            let (mut entry, mut previous, mut last_stamp, mut linked) = (self.newer[0], NONE, 0, 0);
+            while entry != NONE {
+                assert!(indexed.contains_key(&entry));
+                assert_eq!(self.older[entry as usize], previous);
+                assert!(self.stamps[entry as usize] > last_stamp);
+                last_stamp = self.stamps[entry as usize];
+                previous = entry;
+                entry = self.newer[entry as usize];
+                linked += 1;
+            }
+            assert_eq!(self.older[0], previous);
+            assert_eq!((linked, self.len as usize), (indexed.len(), indexed.len()));
+        }
+    }
+
+    /// Keys that share few homes, the last slot (where probing wraps around) among them.
+    fn colliding_key() -> impl Strategy<Value = u128> {
+        (prop::sample::select(vec![0_u128, 1, 2, u64::MAX.into()]), 0_u128..4)
+            .prop_map(|(home, other)| home | other << 64)
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_says_what_its_model_says(
+            capacity in 1_u32..=9,
+            keys in prop::collection::vec(colliding_key(), 0..200),
+        ) {
+            let (mut table, mut model) = (Stamps::new(capacity), Model::default());
+            for (&key, stamp) in keys.iter().zip(1..) {
+                table.stamp(key, stamp);
+                model.stamp(capacity as usize, key, stamp);
+                table.assert_sound();
+                for key in keys.iter().copied().chain([1 << 100]) {
+                    prop_assert_eq!(table.get(key), model.get(key));
+                }
+            }
+        }
+    }
+}

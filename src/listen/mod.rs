@@ -1,0 +1,259 @@
+//! A connection that LISTENs for ever, on a thread of its own.
+//!
+//! This module knows PostgreSQL's LISTEN and nothing of what a payload means: it hands [`Event`]s to a [`Sink`], in
+//! the thread that reads the socket, with no queue in between.
+
+mod config;
+mod dial;
+mod session;
+mod sql;
+mod worker;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+pub use self::config::{AskPassword, Fields, Password, PasswordFuture, Settings, Timings};
+use crate::error::Error;
+
+/// Takes what a listener hears.
+///
+/// Called on the listener's thread, but for [`Event::Stopping`], which comes from the thread that shuts it down. The
+/// socket is not read while a call lasts, so a sink must return at once and must never wait for I/O.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event<'_>);
+}
+
+/// What happens to a listener, in the order of its happening.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// LISTEN is in force and proven, for the first time since the start.
+    Listening {
+        /// The server's process id of our session.
+        backend_pid: i32,
+    },
+    /// A notification on one of the channels.
+    Notification {
+        /// Its channel.
+        channel: &'a str,
+        /// Its payload; anyone who can connect to the database may have written it.
+        payload: &'a str,
+        /// The backend that sent it.
+        process_id: i32,
+    },
+    /// A heartbeat came back.
+    Echo {
+        /// From sending to receiving.
+        round_trip: Duration,
+        /// When it came back.
+        at: SystemTime,
+    },
+    /// The session ended, for whatever reason. Notifications may be missed from now on.
+    Lost {
+        /// The reason.
+        error: &'a Error,
+    },
+    /// Attempts keep failing. Said of the 1st, 2nd, 4th, 8th, … in a row, so that a long outage stays quiet.
+    Retrying {
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// Why the latest did.
+        error: &'a Error,
+    },
+    /// LISTEN is in force and proven again. What was sent during the gap is lost for good.
+    Resynced {
+        /// How long nothing was heard.
+        gap: Duration,
+        /// The server's process id of our new session.
+        backend_pid: i32,
+    },
+    /// The first start gave up. The listener's thread ends.
+    Failed {
+        /// The reason.
+        error: &'a Error,
+    },
+    /// Somebody asked the listener to stop. No event but `Stopped` counts after this one.
+    Stopping,
+    /// The connection is closed. The last event.
+    Stopped,
+}
+
+/// Where a listener is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not running: shut down, or its start failed.
+    Stopped,
+    /// Trying to listen for the first time.
+    Connecting,
+    /// LISTEN is in force.
+    Listening,
+    /// It was listening and tries to again.
+    Reconnecting,
+}
+
+/// Told the outcome of something that takes a while. Runs on the listener's thread or, if the outcome is known
+/// already, on the caller's.
+pub type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// A running listener: one thread, one connection.
+///
+/// Dropping it stops it without waiting; [`Listener::shut_down`] says when it has stopped. All methods can be called
+/// from any thread and return at once.
+pub struct Listener {
+    shared: Arc<Shared>,
+    sink: Arc<dyn Sink>,
+    /// Taken by whoever joins first.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Listener {
+    /// Starts the thread, which begins to connect at once. `predecessor` is a listener that is shutting down: the new
+    /// thread waits for its end before it does anything.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] if the operating system gives no thread.
+    pub fn spawn(
+        settings: Settings,
+        channels: Vec<String>,
+        sink: Arc<dyn Sink>,
+        predecessor: Option<Arc<Listener>>,
+    ) -> Result<Self, Error> {
+        let shared = Arc::new(Shared { stop: CancellationToken::new(), status: Mutex::new(Status::new()) });
+        let worker = worker::Worker::new(settings, channels, Arc::clone(&sink), Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("pg-generations".into())
+            .spawn(move || {
+                if let Some(predecessor) = predecessor {
+                    predecessor.join();
+                }
+                worker.run();
+            })
+            .map_err(|error| Error::Thread(Arc::new(error)))?;
+        Ok(Self { shared, sink, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Calls `reply` as soon as the listener is listening (again), at once if it is, or with the error if it stops
+    /// first.
+    pub fn when_listening(&self, reply: Reply) {
+        let mut status = self.shared.status.lock();
+        let answer = match status.state {
+            State::Listening => Ok(()),
+            State::Stopped => Err(status.failure.clone().unwrap_or(Error::Stopped)),
+            State::Connecting | State::Reconnecting => return status.awaiting_listen.push(reply),
+        };
+        drop(status);
+        reply(answer);
+    }
+
+    /// Stops the listener; `reply` is called when its connection is closed, within two seconds whatever the network
+    /// does, and always with `Ok`. The state is [`State::Stopped`] at once. Can be called any number of times.
+    pub fn shut_down(&self, reply: Reply) {
+        self.stop();
+        let mut status = self.shared.status.lock();
+        if !status.ended {
+            return status.awaiting_end.push(reply);
+        }
+        drop(status);
+        reply(Ok(()));
+    }
+
+    /// Waits until the thread is gone. After `shut_down` has replied that is a matter of microseconds.
+    pub fn join(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // The worker catches panics itself and reports them; here is nothing left to do about one.
+            let _ = thread.join();
+        }
+    }
+
+    /// Where the listener is in its life, and since when.
+    pub fn state(&self) -> (State, SystemTime) {
+        let status = self.shared.status.lock();
+        (status.state, status.since)
+    }
+
+    fn stop(&self) {
+        // The sink first: from the moment of this call nothing may be believed on the strength of this listener.
+        self.sink.event(Event::Stopping);
+        self.shared.stop.cancel();
+        self.shared.settle(State::Stopped, &Err(Error::Stopped));
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the handle and the thread have in common.
+struct Shared {
+    stop: CancellationToken,
+    /// A mutex, not atomics: who asks to be told must not slip in between a change and its telling.
+    status: Mutex<Status>,
+}
+
+struct Status {
+    state: State,
+    since: SystemTime,
+    failure: Option<Error>,
+    awaiting_listen: Vec<Reply>,
+    awaiting_end: Vec<Reply>,
+    ended: bool,
+}
+
+impl Status {
+    fn new() -> Self {
+        Self {
+            state: State::Connecting,
+            since: SystemTime::now(),
+            failure: None,
+            awaiting_listen: Vec::new(),
+            awaiting_end: Vec::new(),
+            ended: false,
+        }
+    }
+}
+
+impl Shared {
+    /// Moves on to `state`; nothing follows after `Stopped`.
+    fn enter(&self, state: State) {
+        let mut status = self.status.lock();
+        if status.state != State::Stopped && status.state != state {
+            status.state = state;
+            status.since = SystemTime::now();
+        }
+    }
+
+    /// Moves on to `state` and tells everyone who waits for it how it went.
+    fn settle(&self, state: State, outcome: &Result<(), Error>) {
+        self.enter(state);
+        let waiting = {
+            let mut status = self.status.lock();
+            if status.failure.is_none() {
+                status.failure = outcome.clone().err();
+            }
+            std::mem::take(&mut status.awaiting_listen)
+        };
+        for reply in waiting {
+            reply(outcome.clone());
+        }
+    }
+
+    /// The thread's last act.
+    fn end(&self) {
+        let waiting = {
+            let mut status = self.status.lock();
+            status.ended = true;
+            std::mem::take(&mut status.awaiting_end)
+        };
+        for reply in waiting {
+            reply(Ok(()));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! One connection's life: connect, LISTEN, prove that LISTEN delivers, listen with a heartbeat, say goodbye.
+//!
+//! Whatever the session waits for, it goes on reading: a notification is handed to the sink in the moment it is
+//! read, also in the middle of a heartbeat.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::time::{Duration, SystemTime};
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
+
+use super::config::Settings;
+use super::dial::{Address, Socket, dial, resolve};
+use super::{Event, Sink, sql};
+use crate::error::Error;
+
+/// The first PostgreSQL whose LISTEN we rely on (`idle_session_timeout` exists from there on).
+const OLDEST_SERVER: u32 = 14;
+
+/// How long a goodbye may take before the socket is simply dropped.
+const GOODBYE_LIMIT: Duration = Duration::from_millis(800);
+
+/// A connection that is logged in.
+pub(super) struct Session {
+    client: Client,
+    inbox: Inbox,
+    address: Address,
+    backend_pid: i32,
+}
+
+impl Session {
+    /// Connects to the first server, of all that the settings name, that is suitable. Fails with the last error.
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let mut last = None;
+        for target in &settings.targets {
+            let addresses = match resolve(target).await {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    last = Some(error);
+                    continue;
+                }
+            };
+            for address in addresses {
+                let attempt = limited(&address, "connecting", settings.attempt_timeout, async {
+                    let mut session = Self::log_in(settings, address.clone()).await?;
+                    session.identify(settings).await?;
+                    Ok(session)
+                });
+                match attempt.await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => last = Some(error),
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::InvalidOptions("no host to connect to".into())))
+    }
+
+    /// The process id of the server's backend.
+    pub fn backend_pid(&self) -> i32 {
+        self.backend_pid
+    }
+
+    /// LISTENs on `channels` and proves it: when this returns, every notification that is committed from now on
+    /// will be delivered.
+    ///
+    /// The proof is a nonce sent by a second connection while this one is idle. One sent by this connection proves
+    /// less: the server answers it before the command ends, and so even a pooler in transaction mode, which
+    /// forwards nothing to an idle client, lets it through.
+    pub async fn listen(
+        &mut self,
+        settings: &Settings,
+        channels: &[String],
+        sink: &dyn Sink,
+    ) -> Result<(), Error> {
+        let address = self.address.clone();
+        let statements = format!(
+            "{}; {}",
+            sql::prepare_session(lock_timeout(settings)),
+            sql::listen(channels.iter().map(String::as_str).chain([self.inbox.echo_channel.as_str()]))
+        );
+        let subscribe = async { Ok(self.inbox.during(sink, self.client.batch_execute(&statements)).await??) };
+        limited(&address, "LISTEN", settings.attempt_timeout, subscribe).await?;
+
+        let nonce = self.inbox.expect_from_peer();
+        let proof = sql::notify(&self.inbox.echo_channel, &nonce);
+        let send = send_once(settings, &address, &proof);
+        limited(&address, "the proof of LISTEN", settings.attempt_timeout, async {
+            self.inbox.during(sink, send).await?
+        })
+        .await?;
+        let limit = settings.timings.heartbeat_timeout;
+        match timeout(limit, self.inbox.until_heard(sink)).await {
+            Ok(heard) => heard,
+            // Silence alone could be a dead connection. One that still answers swallows notifications.
+            Err(_) => match self.echo(sink, limit).await {
+                Ok(_) => Err(Error::ListenSwallowed { address: address.to_string() }),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Listens until the connection is lost, which is the only way this ends.
+    pub async fn run(&mut self, settings: &Settings, sink: &dyn Sink) -> Result<Infallible, Error> {
+        loop {
+            self.inbox.during(sink, sleep(settings.timings.heartbeat_interval)).await?;
+            self.heartbeat(settings.timings.heartbeat_timeout, sink).await?;
+        }
+    }
+
+    /// Ends the session politely, as far as the network lets us.
+    pub async fn close(self) {
+        let Self { client, mut inbox, .. } = self;
+        // The library sends Terminate when its client is dropped; the socket then waits for the server's close.
+        drop(client);
+        let drained = async { while let Some(Ok(_)) = inbox.messages.next().await {} };
+        let _ = timeout(GOODBYE_LIMIT, drained).await;
+    }
+
+    async fn log_in(settings: &Settings, address: Address) -> Result<Self, Error> {
+        let config = settings.login().await?;
+        let socket = dial(&address, settings.timings.heartbeat_timeout).await?;
+        let (client, connection) = config.connect_raw(socket, NoTls).await?;
+        check_version(&connection, &address)?;
+        let inbox = Inbox {
+            messages: messages(connection),
+            echo_channel: format!("pggen_echo_{}", nonce()),
+            expected: None,
+        };
+        Ok(Self { client, inbox, address, backend_pid: 0 })
+    }
+
+    /// Learns our backend's process id, and passes over a server that cannot serve.
+    async fn identify(&mut self, settings: &Settings) -> Result<(), Error> {
+        let rows = self.inbox.during(&Deaf, self.client.simple_query(sql::IDENTIFY)).await??;
+        let row = rows.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?)),
+            _ => None,
+        });
+        let Some((pid, recovering, read_only)) = row else {
+            return Err(Error::ConnectionClosed);
+        };
+        if recovering == "t" || (settings.read_write && read_only == "on") {
+            return Err(Error::ReadOnly { address: self.address.to_string() });
+        }
+        self.backend_pid = pid.parse().map_err(|_| Error::ConnectionClosed)?;
+        Ok(())
+    }
+
+    /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers.
+    async fn heartbeat(&mut self, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
+        loop {
+            match self.echo(sink, limit).await {
+                Ok(round_trip) => {
+                    sink.event(Event::Echo { round_trip, at: SystemTime::now() });
+                    return Ok(());
+                }
+                // NOTIFY takes a lock that is held through another's commit, perhaps for long. Our lock_timeout
+                // let go of it; what was pending has been delivered with the error, so the connection is alive.
+                Err(error) if error.sql_state() == Some("55P03") => {}
+                // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
+                Err(error) if error.sql_state() == Some("54000") => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends ourselves a nonce and waits until it comes back. Notifications come in the order of their commits, so
+    /// by then everything committed before it was sent has been handed to the sink.
+    async fn echo(&mut self, sink: &dyn Sink, limit: Duration) -> Result<Duration, Error> {
+        let started = Instant::now();
+        let nonce = self.inbox.expect_from(self.backend_pid);
+        let statement = sql::notify(&self.inbox.echo_channel, &nonce);
+        let round_trip = async {
+            self.inbox.during(sink, self.client.batch_execute(&statement)).await??;
+            self.inbox.until_heard(sink).await?;
+            Ok(started.elapsed())
+        };
+        timeout(limit, round_trip).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))
+    }
+}
+
+/// What the server sends without being asked.
+struct Inbox {
+    messages: Messages,
+    /// Ours alone, by its random name.
+    echo_channel: String,
+    expected: Option<Expected>,
+}
+
+type Messages = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
+
+/// The echo we wait for. Anyone may send to our channel who learns its name, so the sender counts too.
+struct Expected {
+    nonce: String,
+    /// Our own backend, or `None` for a peer's, whose process id we do not know.
+    from: Option<i32>,
+    heard: bool,
+}
+
+impl Inbox {
+    fn expect_from(&mut self, pid: i32) -> String {
+        self.expect(Some(pid))
+    }
+
+    fn expect_from_peer(&mut self) -> String {
+        self.expect(None)
+    }
+
+    fn expect(&mut self, from: Option<i32>) -> String {
+        let nonce = nonce();
+        self.expected = Some(Expected { nonce: nonce.clone(), from, heard: false });
+        nonce
+    }
+
+    /// Does `work` while handing on whatever arrives. An error of the connection ends both.
+    async fn during<T>(&mut self, sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                // A result that is there counts, even if the connection ended with it: it says why.
+                biased;
+                output = &mut work => return Ok(output),
+                received = self.receive(sink) => received?,
+            }
+        }
+    }
+
+    async fn until_heard(&mut self, sink: &dyn Sink) -> Result<(), Error> {
+        while self.expected.as_ref().is_some_and(|expected| !expected.heard) {
+            self.receive(sink).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for one message and hands it on. Dropping the future loses nothing.
+    async fn receive(&mut self, sink: &dyn Sink) -> Result<(), Error> {
+        let notification = match self.messages.next().await {
+            Some(Ok(AsyncMessage::Notification(notification))) => notification,
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Error::ConnectionClosed),
+        };
+        if notification.channel() != self.echo_channel {
+            sink.event(Event::Notification {
+                channel: notification.channel(),
+                payload: notification.payload(),
+                process_id: notification.process_id(),
+            });
+        } else if let Some(expected) = &mut self.expected
+            && expected.nonce == notification.payload()
+            && expected.from.is_none_or(|pid| pid == notification.process_id())
+        {
+            expected.heard = true;
+        }
+        Ok(())
+    }
+}
+
+/// Before LISTEN there is nothing to hear.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn event(&self, _: Event<'_>) {}
+}
+
+/// Runs one statement on a connection of its own, to the same server.
+async fn send_once(settings: &Settings, address: &Address, statement: &str) -> Result<(), Error> {
+    let mut peer = Session::log_in(settings, address.clone()).await?;
+    let sent = peer.inbox.during(&Deaf, peer.client.batch_execute(statement)).await;
+    peer.close().await;
+    Ok(sent??)
+}
+
+async fn limited<T>(
+    address: &Address,
+    step: &'static str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = || Error::Timeout { address: address.to_string(), step, limit };
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Well below the heartbeat's deadline, so that a NOTIFY stuck behind another's commit gives up before we do.
+fn lock_timeout(settings: &Settings) -> Duration {
+    settings.timings.heartbeat_timeout / 4
+}
+
+fn check_version<T>(connection: &Connection<Socket, T>, address: &Address) -> Result<(), Error>
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let version = connection.parameter("server_version").unwrap_or_default();
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    match version[..digits].parse::<u32>() {
+        Ok(major) if major < OLDEST_SERVER => {
+            Err(Error::UnsupportedServer { address: address.to_string(), version: version.to_owned() })
+        }
+        // A version we cannot read is somebody's fork: let it show what it can do.
+        _ => Ok(()),
+    }
+}
+
+/// The connection as a stream: awaiting it as a future would throw its notifications away.
+fn messages<T>(mut connection: Connection<Socket, T>) -> Messages
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    stream::poll_fn(move |cx| connection.poll_message(cx)).boxed()
+}
+
+/// 64 random bits: enough that nobody guesses it, short enough to read in a log.
+fn nonce() -> String {
+    // Without the operating system's randomness an echo would still be unique, by this process and moment.
+    let bits = getrandom::u64().unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+    });
+    format!("{bits:016x}")
+}

@@ -1,0 +1,54 @@
+//! The statements a session sends: pure functions, tested without a server.
+
+use std::time::Duration;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+
+/// Makes the session one that may idle for ever, waits for no lock long, and holds up nobody.
+pub(super) fn prepare_session(lock_timeout: Duration) -> String {
+    format!(
+        "SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}",
+        lock_timeout.as_millis().max(1)
+    )
+}
+
+/// Who we are to the server, and what kind of server it is: `pid`, `recovering`, `read_only`.
+pub(super) const IDENTIFY: &str =
+    "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
+
+/// Subscribes to every channel in one transaction: all of them, or an error.
+pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String {
+    channels
+        .into_iter()
+        .map(|channel| format!("LISTEN {}", escape_identifier(channel)))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Sends one notification.
+pub(super) fn notify(channel: &str, payload: &str) -> String {
+    // The library marks a literal with a backslash as an escape string by a leading blank and E, which is valid here.
+    format!("NOTIFY {}, {}", escape_identifier(channel), escape_literal(payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_quoted_and_subscribed_together() {
+        assert_eq!(listen(["plain", r#"od"d; --"#]), r#"LISTEN "plain"; LISTEN "od""d; --""#);
+    }
+
+    #[test]
+    fn a_payload_cannot_break_out_of_its_literal() {
+        assert_eq!(notify("c", "it's"), r#"NOTIFY "c", 'it''s'"#);
+        assert_eq!(notify("c", r"a\'b"), r#"NOTIFY "c",  E'a\\''b'"#);
+    }
+
+    #[test]
+    fn the_lock_time_out_is_never_zero_which_would_mean_none() {
+        assert!(prepare_session(Duration::ZERO).ends_with("lock_timeout = 1"));
+        assert!(prepare_session(Duration::from_millis(1250)).ends_with("lock_timeout = 1250"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The listener's thread: one session after another, until it is told to stop.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout_at};
+
+use super::config::Settings;
+use super::session::Session;
+use super::{Event, Shared, Sink, State};
+use crate::error::Error;
+
+/// The first pause after a loss is between this and twice this.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+pub(super) struct Worker {
+    settings: Settings,
+    channels: Vec<String>,
+    sink: Arc<dyn Sink>,
+    shared: Arc<Shared>,
+    session: Option<Session>,
+    phase: Phase,
+    /// Attempts that failed in a row.
+    failed: u32,
+    pauses: ExponentialBackoff,
+}
+
+/// What the next session, or the end of this one, means.
+enum Phase {
+    /// Never listened yet; gives up at the deadline.
+    Starting {
+        deadline: Instant,
+    },
+    Listening {
+        since: Instant,
+    },
+    /// Nothing was heard since; never gives up.
+    Gap {
+        since: Instant,
+    },
+}
+
+impl Worker {
+    pub fn new(settings: Settings, channels: Vec<String>, sink: Arc<dyn Sink>, shared: Arc<Shared>) -> Self {
+        let deadline = Instant::now() + settings.timings.connect_timeout;
+        let pauses = pauses(settings.timings.reconnect_max_delay);
+        let phase = Phase::Starting { deadline };
+        Self { settings, channels, sink, shared, session: None, phase, failed: 0, pauses }
+    }
+
+    pub fn run(mut self) {
+        if let Err(hopeless) = self.guarded(Self::listen_for_ever).and_then(|outcome| outcome) {
+            // Nobody is left to tell if the sink panics even now; those who wait are told all the same.
+            let _ = self.guarded(|worker| worker.sink.event(Event::Failed { error: &hopeless }));
+            self.shared.settle(State::Stopped, &Err(hopeless));
+        }
+        let _ = self.guarded(|worker| worker.sink.event(Event::Stopped));
+        self.shared.end();
+    }
+
+    /// One session after another, until stopped or, at the start, until hopeless.
+    fn listen_for_ever(&mut self) -> Result<(), Error> {
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|e| Error::Thread(Arc::new(e)))?;
+        let outcome = self.sessions(&runtime);
+        if let Some(session) = self.session.take() {
+            runtime.block_on(session.close());
+        }
+        // Not dropped: a name look-up may hang in one of its threads, and nobody is to wait for that.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    fn sessions(&mut self, runtime: &Runtime) -> Result<(), Error> {
+        let stop = self.shared.stop.clone();
+        loop {
+            // A panic is a loss like any other: it ends the session, not the listener.
+            let ended = self.guarded(|worker| runtime.block_on(stop.run_until_cancelled(worker.session())));
+            let error = match ended {
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(error))) | Err(error) => error,
+            };
+            self.session = None;
+            let pause = self.after(&error)?;
+            let paused = async { stop.run_until_cancelled(sleep(pause)).await };
+            if runtime.block_on(paused).is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One session from its first packet to its loss.
+    async fn session(&mut self) -> Result<Infallible, Error> {
+        let set_up = async {
+            let session = self.session.insert(Session::connect(&self.settings).await?);
+            session.listen(&self.settings, &self.channels, &*self.sink).await
+        };
+        match self.phase {
+            Phase::Starting { deadline } => {
+                let limit = self.settings.timings.connect_timeout;
+                timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| {
+                    Err(Error::Timeout { address: "the server".into(), step: "the start", limit })
+                })?;
+            }
+            Phase::Listening { .. } | Phase::Gap { .. } => set_up.await?,
+        }
+        let session = self.session.as_mut().ok_or(Error::ConnectionClosed)?;
+        let backend_pid = session.backend_pid();
+        self.sink.event(match self.phase {
+            Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid },
+            Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid },
+        });
+        self.phase = Phase::Listening { since: Instant::now() };
+        self.failed = 0;
+        self.shared.settle(State::Listening, &Ok(()));
+        session.run(&self.settings, &*self.sink).await
+    }
+
+    /// Tells of the end of a session or of an attempt, and says how long to pause before the next; or that there is
+    /// no point in one.
+    fn after(&mut self, error: &Error) -> Result<Duration, Error> {
+        let now = Instant::now();
+        if let Phase::Listening { since } = self.phase {
+            self.phase = Phase::Gap { since: now };
+            self.shared.enter(State::Reconnecting);
+            self.sink.event(Event::Lost { error });
+            // A session that ends as soon as it is set up must not make us hammer the server.
+            let cap = self.settings.timings.reconnect_max_delay;
+            if now - since > cap {
+                self.pauses = pauses(cap);
+            }
+            return Ok(self.pause());
+        }
+        self.failed += 1;
+        let pause = self.pause();
+        if let Phase::Starting { deadline } = self.phase
+            && (!error.may_heal() || now + pause >= deadline)
+        {
+            return Err(error.clone());
+        }
+        if self.failed.is_power_of_two() {
+            self.sink.event(Event::Retrying { attempt: self.failed, error });
+        }
+        Ok(pause)
+    }
+
+    fn pause(&mut self) -> Duration {
+        self.pauses.next().unwrap_or(self.settings.timings.reconnect_max_delay)
+    }
+
+    /// A panic, ours or the sink's, becomes an error; the process goes on.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).map_err(|panic| Error::Panic(panic_text(&*panic)))
+    }
+}
+
+/// Exponential, jittered, and never longer than `cap`.
+fn pauses(cap: Duration) -> ExponentialBackoff {
+    // The library's jitter adds up to the pause itself on top of it.
+    let longest = cap / 2;
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE.min(longest))
+        .with_max_delay(longest)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}

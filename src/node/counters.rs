@@ -1,0 +1,126 @@
+//! `GenerationCounters` for JavaScript: a handle and free functions, which cost a fraction of a class's methods.
+
+use std::sync::Arc;
+
+use napi::bindgen_prelude::*;
+use napi_derive::napi;
+
+use crate::generations::{self, GenerationCounters, Options, Verdict, snapshot_from_f64};
+
+pub(super) type Handle = External<Arc<GenerationCounters>>;
+
+/// What a check says; the order of `check`'s words in the TypeScript face.
+fn number(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Unchanged => 0,
+        Verdict::Changed => 1,
+        Verdict::Unproven => 2,
+    }
+}
+
+/// The default capacity.
+#[napi]
+pub const DEFAULT_CAPACITY: u32 = generations::DEFAULT_CAPACITY as u32;
+/// The greatest capacity.
+#[napi]
+pub const MAX_CAPACITY: u32 = generations::MAX_CAPACITY as u32;
+
+/// New counters. Throws if the capacity is out of range.
+#[napi(catch_unwind, ts_return_type = "CountersHandle")]
+pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Handle> {
+    let options = Options::default()
+        .with_capacity(capacity as usize)
+        .map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
+    let options = if require_listener { options.with_required_listener() } else { options };
+    Ok(External::new(Arc::new(GenerationCounters::new(options))))
+}
+
+/// Bumps one module.
+#[napi(catch_unwind)]
+pub fn bump_module(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String, module: String) {
+    counters.bump_module(&realm, &module);
+}
+
+/// Bumps several modules of one realm.
+#[napi(catch_unwind)]
+pub fn bump_modules(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    realm: String,
+    modules: Vec<String>,
+) {
+    counters.bump_modules(&realm, modules.iter().map(String::as_str));
+}
+
+/// Bumps a realm.
+#[napi(catch_unwind)]
+pub fn bump_realm(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String) {
+    counters.bump_realm(&realm);
+}
+
+/// Bumps everything.
+#[napi(catch_unwind)]
+pub fn bump_global(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) {
+    counters.bump_global();
+}
+
+/// The clock now.
+#[napi(catch_unwind)]
+pub fn snapshot(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> f64 {
+    counters.snapshot() as f64
+}
+
+/// What can be said of a snapshot without looking at any key: a verdict, or null.
+#[napi(catch_unwind)]
+pub fn quick_check(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, snapshot: f64) -> Option<u32> {
+    counters.quick_check(snapshot_from_f64(snapshot)).map(number)
+}
+
+/// What can be said of one module.
+#[napi(catch_unwind)]
+pub fn check(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    snapshot: f64,
+    realm: String,
+    module: String,
+) -> u32 {
+    number(counters.check(snapshot_from_f64(snapshot), &realm, &module))
+}
+
+/// What can be said of several modules of one realm: the worst of their verdicts.
+#[napi(catch_unwind)]
+pub fn check_any(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    snapshot: f64,
+    realm: String,
+    modules: Vec<String>,
+) -> u32 {
+    number(counters.check_any(snapshot_from_f64(snapshot), &realm, modules.iter().map(String::as_str)))
+}
+
+/// Whether nothing can have been missed.
+#[napi(catch_unwind)]
+pub fn proven(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> bool {
+    counters.proven()
+}
+
+/// The module's generation.
+#[napi(catch_unwind)]
+pub fn module_generation(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    realm: String,
+    module: String,
+) -> f64 {
+    counters.module_generation(&realm, &module) as f64
+}
+
+/// The realm's generation.
+#[napi(catch_unwind)]
+pub fn realm_generation(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String) -> f64 {
+    counters.realm_generation(&realm) as f64
+}
+
+/// The global generation.
+#[napi(catch_unwind)]
+pub fn global_generation(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> f64 {
+    counters.global_generation() as f64
+}

@@ -1,0 +1,436 @@
+//! The listener for JavaScript: its feed, its thread, and the callbacks that carry news into the event loop.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use napi::bindgen_prelude::*;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi_derive::napi;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::codec::ModuleCacheInvalidation;
+use super::counters::Handle as CountersHandle;
+use crate::error::Error as CoreError;
+use crate::feed::{Feed, FeedOptions, OnGap};
+use crate::listen::{self, Event, Fields, Listener, Password, Settings, Sink, State, Timings};
+use crate::outbox::{Item, Report};
+use crate::payload;
+
+type FeedHandle = External<Arc<Feed>>;
+type ListenerHandle = External<Arc<Listener>>;
+type PasswordReply = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
+
+/// Does not keep the event loop alive: a running listener must not keep a process from ending.
+type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
+/// Keeps the event loop alive until it is dropped: for answers somebody waits for.
+type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
+
+/// Why something failed.
+#[napi(object, object_from_js = false)]
+pub struct Failure {
+    /// Stable, for programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// PostgreSQL's five characters, if the server reported the error.
+    pub sql_state: Option<String>,
+}
+
+impl From<CoreError> for Failure {
+    fn from(error: CoreError) -> Self {
+        Self {
+            code: error.code().into(),
+            message: error.to_string(),
+            sql_state: error.sql_state().map(str::to_owned),
+        }
+    }
+}
+
+/// Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
+/// something to drain.
+#[napi(catch_unwind, ts_return_type = "FeedHandle")]
+pub fn create_feed(
+    #[napi(ts_arg_type = "CountersHandle | undefined | null")] counters: Option<&CountersHandle>,
+    queue_calls: bool,
+    max_queued_calls: u32,
+    trust_gaps: bool,
+    wake: Function<'_, (), ()>,
+) -> Result<FeedHandle> {
+    let wake: Weak<()> = wake.build_threadsafe_function().weak::<true>().build()?;
+    let options = FeedOptions {
+        counters: counters.map(|counters| Arc::clone(counters)),
+        queue_calls,
+        max_queued_calls: max_queued_calls as usize,
+        on_gap: if trust_gaps { OnGap::Trust } else { OnGap::Discard },
+    };
+    // The call fails only when the environment is going away, and then there is nobody left to wake.
+    let feed = Feed::new(options, move || {
+        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    });
+    Ok(External::new(Arc::new(feed)))
+}
+
+/// Handles one payload as if it had just been received; gives what it decoded.
+#[napi(catch_unwind)]
+pub fn dispatch(
+    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    payload: String,
+) -> Option<ModuleCacheInvalidation> {
+    feed.dispatch(&payload).map(Into::into)
+}
+
+/// One thing to do: a report to pass on, or an invalidation to replay.
+#[napi(object, object_from_js = false)]
+pub struct FeedItem {
+    /// Milliseconds since 1970; of reports.
+    pub at: Option<f64>,
+    /// The kind of report; none if this is an invalidation.
+    #[napi(
+        ts_type = "'listening' | 'lost' | 'retrying' | 'resynced' | 'malformed' | 'overflow' | 'stopped'"
+    )]
+    pub report: Option<&'static str>,
+    /// Of `lost` and `retrying`.
+    pub cause: Option<String>,
+    /// Of `lost`.
+    pub code: Option<&'static str>,
+    /// Of `retrying` (attempts), `malformed` (payloads) and `overflow` (calls).
+    pub count: Option<f64>,
+    /// Of `resynced`.
+    pub gap_ms: Option<f64>,
+    /// Of `malformed`.
+    pub payload: Option<String>,
+    /// To replay.
+    pub invalidation: Option<ModuleCacheInvalidation>,
+}
+
+impl From<Item> for FeedItem {
+    fn from(item: Item) -> Self {
+        let mut new = Self {
+            at: None,
+            report: None,
+            cause: None,
+            code: None,
+            count: None,
+            gap_ms: None,
+            payload: None,
+            invalidation: None,
+        };
+        let (at, report) = match item {
+            Item::Call(invalidation) => {
+                new.invalidation = Some(invalidation.into());
+                return new;
+            }
+            Item::Report { at, report } => (at, report),
+        };
+        new.at = Some(epoch_ms(at));
+        new.report = Some(match report {
+            Report::Listening => "listening",
+            Report::Lost { cause, code } => {
+                new.cause = Some(cause);
+                new.code = Some(code);
+                "lost"
+            }
+            Report::Retrying { attempt, cause } => {
+                new.cause = Some(cause);
+                new.count = Some(attempt.into());
+                "retrying"
+            }
+            Report::Resynced { gap } => {
+                new.gap_ms = Some(ms(gap));
+                "resynced"
+            }
+            Report::Malformed { payload, count } => {
+                new.payload = Some(payload);
+                new.count = Some(count as f64);
+                "malformed"
+            }
+            Report::Overflow { dropped } => {
+                new.count = Some(dropped as f64);
+                "overflow"
+            }
+            Report::Stopped => "stopped",
+        });
+        new
+    }
+}
+
+/// Takes everything there is to do, oldest first.
+#[napi(catch_unwind)]
+pub fn drain(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> Vec<FeedItem> {
+    feed.drain().map(Into::into).collect()
+}
+
+/// Counts since construction; times in milliseconds, points in time since 1970.
+#[napi(object, object_from_js = false)]
+pub struct FeedTally {
+    /// Notifications on the channel.
+    pub notifications: f64,
+    /// Module URLs in them.
+    pub module_bumps: f64,
+    /// Realm invalidations.
+    pub realm_bumps: f64,
+    /// Global invalidations.
+    pub global_bumps: f64,
+    /// Payloads that are no invalidation.
+    pub malformed: f64,
+    /// Sessions lost.
+    pub gaps: f64,
+    /// Sessions replaced.
+    pub reconnects: f64,
+    /// The latest notification.
+    pub last_notification_at: Option<f64>,
+    /// The latest echo.
+    pub last_echo_at: Option<f64>,
+    /// How long it took.
+    pub echo_round_trip_ms: Option<f64>,
+    /// The session's backend.
+    pub backend_pid: Option<i32>,
+}
+
+/// The counts so far.
+#[napi(catch_unwind)]
+pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally {
+    let tally = feed.tally();
+    FeedTally {
+        notifications: tally.notifications as f64,
+        module_bumps: tally.module_bumps as f64,
+        realm_bumps: tally.realm_bumps as f64,
+        global_bumps: tally.global_bumps as f64,
+        malformed: tally.malformed as f64,
+        gaps: tally.gaps as f64,
+        reconnects: tally.reconnects as f64,
+        last_notification_at: tally.last_notification.map(epoch_ms),
+        last_echo_at: tally.last_echo.map(epoch_ms),
+        echo_round_trip_ms: tally.echo_round_trip.map(ms),
+        backend_pid: tally.backend_pid,
+    }
+}
+
+/// One layer of connection settings, each as text.
+#[napi(object, object_to_js = false)]
+pub struct ConnectionLayer {
+    /// A URL; what it says goes before the other fields of its layer.
+    pub url: Option<String>,
+    /// Host names, separated by commas.
+    pub host: Option<String>,
+    /// Ports, separated by commas.
+    pub port: Option<String>,
+    /// Role.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// Database.
+    pub database: Option<String>,
+    /// libpq's name of the mode.
+    pub ssl_mode: Option<String>,
+    /// For `pg_stat_activity`.
+    pub application_name: Option<String>,
+    /// Command-line options for the backend.
+    pub options: Option<String>,
+    /// libpq's name.
+    pub target_session_attrs: Option<String>,
+    /// Seconds.
+    pub connect_timeout: Option<String>,
+}
+
+impl TryFrom<ConnectionLayer> for Fields {
+    type Error = CoreError;
+
+    fn try_from(layer: ConnectionLayer) -> std::result::Result<Self, CoreError> {
+        let url = layer.url.as_deref().map_or_else(|| Ok(Self::default()), Self::from_url)?;
+        Ok(url.or(Self {
+            host: layer.host,
+            port: layer.port,
+            user: layer.user,
+            password: layer.password.map(Password::Fixed),
+            database: layer.database,
+            ssl_mode: layer.ssl_mode,
+            application_name: layer.application_name,
+            options: layer.options,
+            target_session_attrs: layer.target_session_attrs,
+            connect_timeout: layer.connect_timeout,
+        }))
+    }
+}
+
+/// How long to wait for what, in milliseconds.
+#[napi(object, object_to_js = false)]
+pub struct ListenerTimings {
+    /// Between echoes.
+    pub heartbeat_interval_ms: f64,
+    /// For an echo.
+    pub heartbeat_timeout_ms: f64,
+    /// For the first LISTEN.
+    pub connect_timeout_ms: f64,
+    /// Between two attempts.
+    pub reconnect_max_delay_ms: f64,
+}
+
+/// Attaches to the feed and starts the thread. The counters are unproven from this call on.
+///
+/// Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
+/// has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
+/// not thrown.
+#[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
+pub fn start_listener(
+    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    layers: Vec<ConnectionLayer>,
+    environment: std::collections::HashMap<String, String>,
+    #[napi(ts_arg_type = "((reply: PasswordReply) => void) | undefined | null")] ask_password: Option<
+        Function<'_, PasswordReply, ()>,
+    >,
+    ask_password_layer: u32,
+    timings: ListenerTimings,
+    #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
+) -> Result<Either<ListenerHandle, Failure>> {
+    let ask = ask_password.map(password_function).transpose()?;
+    // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
+    let sink = feed.attach();
+    let started = (|| {
+        let mut fields = Fields::default();
+        for (index, layer) in layers.into_iter().enumerate() {
+            let mut layer = Fields::try_from(layer)?;
+            if index == ask_password_layer as usize
+                && let Some(ask) = &ask
+            {
+                layer.password.get_or_insert(Password::Ask(Arc::clone(ask)));
+            }
+            fields = fields.or(layer);
+        }
+        let fields = fields.or(Fields::from_env(|name| environment.get(name).cloned()));
+        let settings = Settings::new(fields, timings.into())?;
+        let channels = vec![payload::CHANNEL.to_owned()];
+        Listener::spawn(
+            settings,
+            channels,
+            Arc::clone(&sink),
+            predecessor.map(|listener| Arc::clone(listener)),
+        )
+    })();
+    Ok(match started {
+        Ok(listener) => Either::A(External::new(Arc::new(listener))),
+        Err(error) => Either::B(refuse(&*sink, error)),
+    })
+}
+
+/// What `start_listener` does when options are invalid, for a reason found before it came to that.
+#[napi(catch_unwind)]
+pub fn refuse_start(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle, message: String) -> Failure {
+    refuse(&*feed.attach(), CoreError::InvalidOptions(message))
+}
+
+fn refuse(sink: &dyn Sink, error: CoreError) -> Failure {
+    sink.event(Event::Failed { error: &error });
+    sink.event(Event::Stopped);
+    error.into()
+}
+
+/// Calls back when the listener is listening, or with the reason why it never will.
+#[napi(catch_unwind)]
+pub fn when_listening(
+    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
+    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
+        '_,
+        Option<Failure>,
+        (),
+    >,
+) -> Result<()> {
+    listener.when_listening(reply(callback)?);
+    Ok(())
+}
+
+/// Stops the listener and calls back when its connection is closed.
+#[napi(catch_unwind)]
+pub fn shut_down(
+    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
+    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
+        '_,
+        Option<Failure>,
+        (),
+    >,
+) -> Result<()> {
+    listener.shut_down(reply(callback)?);
+    Ok(())
+}
+
+/// Waits until the thread is gone: microseconds, once `shut_down` has called back.
+#[napi(catch_unwind)]
+pub fn join(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) {
+    listener.join();
+}
+
+/// Where a listener is in its life.
+#[napi(object, object_from_js = false)]
+pub struct ListenerState {
+    /// The state's name.
+    #[napi(ts_type = "'stopped' | 'connecting' | 'listening' | 'reconnecting'")]
+    pub name: &'static str,
+    /// Since when, in milliseconds since 1970.
+    pub since: f64,
+}
+
+/// The listener's state.
+#[napi(catch_unwind)]
+pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> ListenerState {
+    let (state, since) = listener.state();
+    let name = match state {
+        State::Stopped => "stopped",
+        State::Connecting => "connecting",
+        State::Listening => "listening",
+        State::Reconnecting => "reconnecting",
+    };
+    ListenerState { name, since: epoch_ms(since) }
+}
+
+/// Answers one request for a password: with the password, or with the reason why there is none.
+#[napi(catch_unwind)]
+pub fn answer_password(
+    #[napi(ts_arg_type = "PasswordReply")] reply: &PasswordReply,
+    password: Option<String>,
+    failure: Option<String>,
+) {
+    if let Some(reply) = reply.lock().take() {
+        // An attempt that is over does not listen any more.
+        let _ = reply.send(password.ok_or_else(|| failure.unwrap_or_default()));
+    }
+}
+
+impl From<ListenerTimings> for Timings {
+    fn from(timings: ListenerTimings) -> Self {
+        let duration = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX);
+        Self {
+            heartbeat_interval: duration(timings.heartbeat_interval_ms),
+            heartbeat_timeout: duration(timings.heartbeat_timeout_ms),
+            connect_timeout: duration(timings.connect_timeout_ms),
+            reconnect_max_delay: duration(timings.reconnect_max_delay_ms),
+        }
+    }
+}
+
+fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {
+    let callback: Strong<Option<Failure>> = callback.build_threadsafe_function().build()?;
+    Ok(Box::new(move |outcome| {
+        callback.call(outcome.err().map(Into::into), ThreadsafeFunctionCallMode::NonBlocking);
+    }))
+}
+
+fn password_function(ask: Function<'_, PasswordReply, ()>) -> Result<listen::AskPassword> {
+    let ask: Weak<PasswordReply> = ask.build_threadsafe_function().weak::<true>().build()?;
+    Ok(Arc::new(move || {
+        let (sender, receiver) = oneshot::channel();
+        ask.call(External::new(Mutex::new(Some(sender))), ThreadsafeFunctionCallMode::NonBlocking);
+        let answer: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(async { receiver.await.unwrap_or_else(|_| Err("it never answered".into())) });
+        answer
+    }))
+}
+
+fn epoch_ms(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, ms)
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

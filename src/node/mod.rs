@@ -1,0 +1,7 @@
+//! The Node binding: conversions, and no rules. The TypeScript above it is the public face.
+//!
+//! A panic in a plain `#[napi]` function aborts the process, so every function carries `catch_unwind`.
+
+mod codec;
+mod counters;
+mod listener;

@@ -1,0 +1,169 @@
+import {
+  DEFAULT_CAPACITY,
+  MAX_CAPACITY,
+  bumpGlobal,
+  bumpModule,
+  bumpModules,
+  bumpRealm,
+  check as checkModule,
+  checkAny as checkModules,
+  createCounters,
+  globalGeneration,
+  moduleGeneration,
+  proven as isProven,
+  quickCheck,
+  realmGeneration,
+  snapshot as now,
+} from '#binding'
+import type { CountersHandle } from '#binding'
+
+import { invalidArgument, requireString, requireStrings } from './errors'
+
+/** Options of {@link GenerationCounters}. */
+export interface GenerationCountersOptions {
+  /**
+   * The most module stamps, and as many realm stamps, that are kept; a whole number from 1 to 16,777,216, by default
+   * 100,000 (8 MB when full). What is forgotten beyond that can only cause a needless discard of a result that is
+   * older than the forgotten stamp.
+   */
+  capacity?: number | undefined
+  /** Unproven from birth, until a listener listens; by default false. */
+  requireListener?: boolean | undefined
+}
+
+/**
+ * What a check says. `'unchanged'`: nothing that covers the key was bumped since the snapshot. `'changed'`: something
+ * was, or may have been. `'unproven'`: invalidations may be missed at the moment, so that nothing can be said.
+ */
+export type CheckResult = 'unchanged' | 'changed' | 'unproven'
+
+/** In the order of the binding's numbers. */
+const results: readonly CheckResult[] = ['unchanged', 'changed', 'unproven']
+
+/** The native counters behind `counters`; undefined for anything else. For this package's own use. */
+export let nativeCounters: (counters: unknown) => CountersHandle | undefined
+
+/**
+ * Generation counters in native memory. Take a {@link snapshot} before the work, and ask {@link check} or
+ * {@link changedSinceAny} right before its result is persisted.
+ *
+ * Every call is synchronous and never waits for I/O. A listener bumps the counters from its own thread, whatever
+ * JavaScript is doing.
+ *
+ * @example
+ * const generations = new GenerationCounters()
+ * const snapshot = generations.snapshot()
+ * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
+ * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
+ * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ */
+export class GenerationCounters {
+  readonly #native: CountersHandle
+
+  static {
+    nativeCounters = (counters) =>
+      typeof counters === 'object' && counters !== null && #native in counters ? counters.#native : undefined
+  }
+
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
+  constructor(options: GenerationCountersOptions = {}) {
+    const { capacity = DEFAULT_CAPACITY, requireListener = false } = options
+    if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_CAPACITY) {
+      throw invalidArgument(
+        `capacity must be a whole number from 1 to ${MAX_CAPACITY}, got ${String(capacity)}`,
+      )
+    }
+    if (typeof requireListener !== 'boolean') {
+      throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`)
+    }
+    this.#native = createCounters(capacity, requireListener)
+  }
+
+  /** Says that a module became stale. */
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void {
+    requireString('resolvedRealmURL', resolvedRealmURL)
+    requireString('moduleURL', moduleURL)
+    bumpModule(this.#native, resolvedRealmURL, moduleURL)
+  }
+
+  /** Says that several modules of a realm became stale; cheaper than one by one. */
+  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: string[]): void {
+    requireString('resolvedRealmURL', resolvedRealmURL)
+    requireStrings('moduleURLs', moduleURLs)
+    bumpModules(this.#native, resolvedRealmURL, moduleURLs)
+  }
+
+  /** Says that every module of a realm became stale. */
+  bumpRealmGeneration(resolvedRealmURL: string): void {
+    requireString('resolvedRealmURL', resolvedRealmURL)
+    bumpRealm(this.#native, resolvedRealmURL)
+  }
+
+  /** Says that everything became stale. */
+  bumpGlobalGeneration(): void {
+    bumpGlobal(this.#native)
+  }
+
+  /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
+  snapshot(): number {
+    return now(this.#native)
+  }
+
+  /**
+   * Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
+   * greater, or the counters are unproven, or `snapshot` is no number that the clock has issued.
+   *
+   * If nothing at all was bumped since the snapshot, the URLs are not even looked at.
+   */
+  changedSince(snapshot: number, resolvedRealmURL: string, moduleURL: string): boolean {
+    return this.#check(snapshot, resolvedRealmURL, moduleURL) !== 0
+  }
+
+  /**
+   * Whether any of several modules of a realm may have become stale since `snapshot`: the module whose result is to
+   * be persisted, and every dependency that the result was built from. With an empty list, whether the realm may
+   * have.
+   */
+  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: string[]): boolean {
+    return this.#check(snapshot, resolvedRealmURL, moduleURLs) !== 0
+  }
+
+  /** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
+  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | string[]): CheckResult {
+    return results[this.#check(snapshot, resolvedRealmURL, moduleURLs)] ?? 'unproven'
+  }
+
+  /** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
+  get proven(): boolean {
+    return isProven(this.#native)
+  }
+
+  /** The module's own generation. 0, or an upper bound, if it is not known. */
+  moduleGeneration(resolvedRealmURL: string, moduleURL: string): number {
+    requireString('resolvedRealmURL', resolvedRealmURL)
+    requireString('moduleURL', moduleURL)
+    return moduleGeneration(this.#native, resolvedRealmURL, moduleURL)
+  }
+
+  /** The realm's own generation. 0, or an upper bound, if it is not known. */
+  realmGeneration(resolvedRealmURL: string): number {
+    requireString('resolvedRealmURL', resolvedRealmURL)
+    return realmGeneration(this.#native, resolvedRealmURL)
+  }
+
+  /** The generation of everything. */
+  get globalGeneration(): number {
+    return globalGeneration(this.#native)
+  }
+
+  #check(snapshot: number, realm: string, modules: string | string[]): number {
+    // What is no number was never issued either.
+    const taken = typeof snapshot === 'number' ? snapshot : NaN
+    const known = quickCheck(this.#native, taken)
+    if (known !== null) return known
+    requireString('resolvedRealmURL', realm)
+    if (typeof modules === 'string') return checkModule(this.#native, taken, realm, modules)
+    requireStrings('moduleURLs', modules)
+    return checkModules(this.#native, taken, realm, modules)
+  }
+}

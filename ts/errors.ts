@@ -1,0 +1,88 @@
+import type { Failure } from '#binding'
+
+/** What every error of this package carries beside its message: a `code` that never changes. */
+export type Coded<Code extends string> = { code: Code }
+
+/**
+ * Why a listener does not listen. The codes:
+ *
+ * * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
+ * * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
+ * * `PGGEN_UNREACHABLE`: refused, reset, no route.
+ * * `PGGEN_TIMEOUT`: a step of connecting took too long.
+ * * `PGGEN_AUTHENTICATION_FAILED`: the server refused user, password or host.
+ * * `PGGEN_PASSWORD_FUNCTION_FAILED`: the `password` function threw, rejected, or gave no string.
+ * * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
+ * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
+ * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+ * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
+ * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
+ * * `PGGEN_TLS`: TLS is demanded and cannot be had.
+ * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
+ * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
+ * * `PGGEN_CONNECTION_LOST`: the connection ended.
+ * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
+ * * `PGGEN_PANIC`: a bug in this package.
+ * * `PGGEN_THREAD`: the operating system gave no thread.
+ * * `PGGEN_STOPPED`: `shutDown()` came first.
+ */
+export class PgGenerationsError extends Error {
+  override readonly name = 'PgGenerationsError'
+  /** Stable, for programs. */
+  readonly code: string
+  /** PostgreSQL's five characters, if the server reported the error. */
+  readonly sqlState?: string
+
+  constructor(code: string, message: string, sqlState?: string) {
+    super(message)
+    this.code = code
+    if (sqlState !== undefined) this.sqlState = sqlState
+  }
+
+  /** From what native code reports. */
+  static from({ code, message, sqlState }: Failure): PgGenerationsError {
+    return new PgGenerationsError(code, message, sqlState)
+  }
+}
+
+/** An argument of the wrong type or value. The caller is wrong, so waiting will not help. */
+export function invalidArgument(message: string): TypeError & Coded<'PGGEN_INVALID_ARGUMENT'> {
+  return Object.assign(new TypeError(message), { code: 'PGGEN_INVALID_ARGUMENT' } as const)
+}
+
+/** Throws unless `value` is a string. */
+export function requireString(name: string, value: unknown): asserts value is string {
+  if (typeof value !== 'string') throw invalidArgument(`${name} must be a string, got ${typeName(value)}`)
+}
+
+/** Throws unless `value` is an array of strings. */
+export function requireStrings(name: string, value: unknown): asserts value is string[] {
+  requireAll(name, value, requireString)
+}
+
+/** Throws unless `value` is a non-empty string. */
+export function requireUrl(name: string, value: unknown): asserts value is string {
+  requireString(name, value)
+  if (value === '') throw invalidArgument(`${name} must not be an empty string`)
+}
+
+/** Throws unless `value` is an array of non-empty strings. */
+export function requireUrls(name: string, value: unknown): asserts value is string[] {
+  requireAll(name, value, requireUrl)
+}
+
+function requireAll(name: string, value: unknown, require: (name: string, value: unknown) => void): void {
+  if (!Array.isArray(value)) {
+    throw invalidArgument(`${name} must be an array of strings, got ${typeName(value)}`)
+  }
+  for (let i = 0; i < value.length; i++) {
+    const element: unknown = value[i]
+    // The name is made for the message alone: thousands of URLs are in order for each that is not.
+    if (typeof element !== 'string' || element === '') require(`${name}[${i}]`, element)
+  }
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : typeof value
+}

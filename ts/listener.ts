@@ -1,0 +1,380 @@
+import {
+  createFeed,
+  dispatch,
+  drain,
+  join,
+  listenerState,
+  refuseStart,
+  shutDown as stopListener,
+  startListener,
+  tally,
+  whenListening,
+} from '#binding'
+import type { CountersHandle, FeedHandle, FeedItem, ListenerHandle, ListenerTimings, Failure } from '#binding'
+
+import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from './codec'
+import type { ModuleCacheInvalidation } from './codec'
+import { resolveConnection } from './connection'
+import type { ConnectionOptions, ResolvedConnection } from './connection'
+import { nativeCounters } from './counters'
+import type { GenerationCounters } from './counters'
+import { invalidArgument, PgGenerationsError } from './errors'
+import { warn } from './events'
+import type { ListenerEvent, ListenerState, ListenerStats } from './events'
+
+/** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
+export interface DefinitionLookup {
+  /** A module became stale. */
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void
+  /** Every module of a realm became stale. */
+  bumpRealmGeneration(resolvedRealmURL: string): void
+  /** Everything became stale. */
+  bumpGlobalGeneration(): void
+}
+
+/** What a {@link ModuleCacheInvalidationListener} works with: `generations`, `definitionLookup`, or both. */
+export interface ModuleCacheInvalidationListenerDeps {
+  /** Bumped natively, on the listener's own thread. */
+  generations?: GenerationCounters | undefined
+  /** Bumped through JavaScript calls, on the event loop. The methods are looked up at each call. */
+  definitionLookup?: DefinitionLookup | undefined
+  /** A `postgres://` URL, or fields with node-postgres' names. Read by `start()`. */
+  connection?: string | ConnectionOptions | undefined
+  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`. */
+  dbAdapter?: object | undefined
+  /** Told of every event. Without it, what an operator should know becomes a process warning. */
+  onEvent?: ((event: ListenerEvent) => void) | undefined
+  /** An echo is sent this often, in milliseconds; by default 10,000. */
+  heartbeatIntervalMs?: number | undefined
+  /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
+  heartbeatTimeoutMs?: number | undefined
+  /** `start()` gives up after this long on errors that waiting might heal, in milliseconds; by default 30,000. */
+  connectTimeoutMs?: number | undefined
+  /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
+  reconnectMaxDelayMs?: number | undefined
+  /**
+   * What the counters say while the listener is not listening. `'discard'`, the default: they are unproven, and
+   * everything counts as changed. `'trust'`: they go on as if nothing were missed; everything counts as changed once
+   * the listener listens again.
+   */
+  onGap?: 'discard' | 'trust' | undefined
+  /** The most calls that wait for the event loop; more become one `bumpGlobalGeneration()`. By default 10,000. */
+  maxQueuedCalls?: number | undefined
+  /** Accepted from older callers and ignored. */
+  pollIntervalMs?: number | undefined
+}
+
+/** One run of the listener, from a start to its end. */
+interface Run {
+  handle: ListenerHandle
+  started: Promise<void>
+}
+
+/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
+const running = new Set<ModuleCacheInvalidationListener>()
+
+/**
+ * Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
+ * Once it was listening it reconnects for ever, on every kind of loss.
+ *
+ * @example
+ * const generations = new GenerationCounters()
+ * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
+ * await listener.start()
+ * // …
+ * await listener.shutDown()
+ */
+export class ModuleCacheInvalidationListener {
+  readonly #deps: ModuleCacheInvalidationListenerDeps
+  readonly #feed: FeedHandle
+  #run: Run | undefined
+  /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
+  #latest: ListenerHandle | undefined
+  #stopping: Promise<void> | undefined
+  #draining = false
+  readonly #constructed = new Date()
+
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+  constructor(deps: ModuleCacheInvalidationListenerDeps) {
+    const counters = checkDeps(deps)
+    this.#deps = deps
+    const bound = deps.maxQueuedCalls ?? 10_000
+    const wake = weakly<ModuleCacheInvalidationListener>(this, (self) => self.#drain())
+    this.#feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
+  }
+
+  /**
+   * Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
+   * every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
+   *
+   * The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
+   * a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
+   * also an event.
+   *
+   * @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
+   * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
+   */
+  start(): Promise<void> {
+    if (this.#run) {
+      if (listenerState(this.#run.handle).name !== 'reconnecting') return this.#run.started
+      return handled(this.#whenListening(this.#run.handle))
+    }
+    return handled(this.#begin())
+  }
+
+  /**
+   * Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
+   * from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
+   * again afterwards.
+   */
+  shutDown(): Promise<void> {
+    const handle = this.#latest
+    if (!this.#run || !handle) return this.#stopping ?? Promise.resolve()
+    this.#run = undefined
+    running.delete(this)
+    this.#stopping = new Promise((resolve) => {
+      stopListener(handle, () => {
+        join(handle)
+        this.#drain()
+        resolve()
+      })
+    })
+    return this.#stopping
+  }
+
+  /**
+   * Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
+   * URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+   */
+  handleNotification(payload: string | undefined): void {
+    const text = typeof payload === 'string' ? payload : ''
+    // Ill-formed text would reach native code with other characters in place of its lone surrogates.
+    const invalidation = dispatch(this.#feed, text.isWellFormed() ? text : '(ill-formed text)')
+    if (invalidation) this.#replay(invalidation)
+    this.#drain()
+  }
+
+  /** Where the listener is in its life. */
+  get state(): ListenerState {
+    return this.#latest ? listenerState(this.#latest).name : 'stopped'
+  }
+
+  /** Counts since construction, and where the listener stands. Costs a few microseconds. */
+  stats(): ListenerStats {
+    const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, ...counts } = tally(this.#feed)
+    const state = this.#latest && listenerState(this.#latest)
+    return {
+      state: state?.name ?? 'stopped',
+      since: state ? new Date(state.since) : this.#constructed,
+      ...counts,
+      ...(lastNotificationAt !== undefined && { lastNotificationAt: new Date(lastNotificationAt) }),
+      ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
+      ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),
+      ...(backendPid !== undefined && { backendPid }),
+    }
+  }
+
+  /** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
+  #begin(): Promise<void> {
+    const started = this.#spawn()
+    if ('code' in started) {
+      this.#drain()
+      return Promise.reject(PgGenerationsError.from(started))
+    }
+    const handle = started
+    this.#latest = handle
+    running.add(this)
+    const run: Run = { handle, started: Promise.resolve() }
+    run.started = this.#whenListening(handle).catch((error: unknown) => {
+      // Whoever is told of the failure may start again at once.
+      if (this.#run === run) {
+        this.#run = undefined
+        running.delete(this)
+      }
+      throw error
+    })
+    this.#run = run
+    return run.started
+  }
+
+  #spawn(): ListenerHandle | Failure {
+    let connection: ResolvedConnection
+    let timings: ListenerTimings
+    try {
+      connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter)
+      timings = resolveTimings(this.#deps)
+    } catch (error) {
+      return refuseStart(this.#feed, error instanceof Error ? error.message : String(error))
+    }
+    const { layers, environment, askPassword, askPasswordLayer } = connection
+    return startListener(
+      this.#feed,
+      layers,
+      environment,
+      askPassword,
+      askPasswordLayer,
+      timings,
+      this.#latest,
+    )
+  }
+
+  #whenListening(handle: ListenerHandle): Promise<void> {
+    return new Promise((resolve, reject) => {
+      whenListening(handle, (failure) => {
+        // The events that led here come first.
+        this.#drain()
+        if (failure) reject(PgGenerationsError.from(failure))
+        else resolve()
+      })
+    })
+  }
+
+  /** Does what the listener's thread has queued. Called from within itself, it leaves the rest to the outer call. */
+  #drain(): void {
+    if (this.#draining) return
+    this.#draining = true
+    try {
+      for (let items = drain(this.#feed); items.length > 0; items = drain(this.#feed)) {
+        for (const item of items) {
+          if (item.invalidation) this.#replay(item.invalidation)
+          else this.#emit(toEvent(item))
+        }
+      }
+    } finally {
+      this.#draining = false
+    }
+  }
+
+  #replay(invalidation: ModuleCacheInvalidation): void {
+    const { definitionLookup } = this.#deps
+    if (!definitionLookup) return
+    const attempt = (bump: () => void, payload: () => string | undefined) => {
+      try {
+        bump()
+      } catch (error) {
+        this.#emit({ type: 'handler-error', at: new Date(), error, payload: payload() ?? '' })
+      }
+    }
+    switch (invalidation.kind) {
+      case 'module': {
+        const { resolvedRealmURL: realm, moduleURLs } = invalidation
+        for (const url of moduleURLs) {
+          attempt(
+            () => definitionLookup.bumpModuleGeneration(realm, url),
+            () => encodeModuleInvalidation(realm, [url])[0],
+          )
+        }
+        break
+      }
+      case 'realm': {
+        const { resolvedRealmURL: realm } = invalidation
+        attempt(
+          () => definitionLookup.bumpRealmGeneration(realm),
+          () => encodeRealmInvalidation(realm),
+        )
+        break
+      }
+      case 'global':
+        attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation)
+    }
+  }
+
+  #emit(event: ListenerEvent): void {
+    const { onEvent } = this.#deps
+    if (!onEvent) return warn(event)
+    try {
+      onEvent(event)
+    } catch (error) {
+      // The listener has to go on, and the user has to know.
+      process.emitWarning(`onEvent threw on '${event.type}': ${String(error)}`, {
+        type: 'PgGenerationsWarning',
+        code: 'PGGEN_ON_EVENT_THREW',
+      })
+    }
+  }
+}
+
+function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHandle | undefined {
+  if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
+  const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps
+  const counters = nativeCounters(generations)
+  if (isGiven(generations) && !counters) {
+    throw invalidArgument('generations must be a GenerationCounters made by this very package')
+  }
+  if (isGiven(definitionLookup) && typeof definitionLookup !== 'object') {
+    throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`)
+  }
+  if (!counters && !isGiven(definitionLookup)) {
+    throw invalidArgument('give generations, definitionLookup, or both: there is nothing to bump')
+  }
+  if (isGiven(onEvent) && typeof onEvent !== 'function') {
+    throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
+  }
+  if (isGiven(onGap) && onGap !== 'discard' && onGap !== 'trust') {
+    throw invalidArgument("onGap must be 'discard' or 'trust'")
+  }
+  if (
+    isGiven(maxQueuedCalls) &&
+    !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)
+  ) {
+    throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`)
+  }
+  return counters
+}
+
+function isGiven<T>(value: T | undefined | null): value is T {
+  return value !== undefined && value !== null
+}
+
+/** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
+const LONGEST_MS = 2 ** 31 - 1
+
+function resolveTimings(deps: ModuleCacheInvalidationListenerDeps): ListenerTimings {
+  const timing = (name: keyof ModuleCacheInvalidationListenerDeps, byDefault: number): number => {
+    const value: unknown = deps[name] ?? byDefault
+    if (typeof value === 'number' && value >= 1 && value <= LONGEST_MS) return value
+    throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`)
+  }
+  return {
+    heartbeatIntervalMs: timing('heartbeatIntervalMs', 10_000),
+    heartbeatTimeoutMs: timing('heartbeatTimeoutMs', 5_000),
+    connectTimeoutMs: timing('connectTimeoutMs', 30_000),
+    reconnectMaxDelayMs: timing('reconnectMaxDelayMs', 5_000),
+  }
+}
+
+function toEvent(item: FeedItem): ListenerEvent {
+  const at = new Date(item.at ?? 0)
+  const { cause = '', count = 0 } = item
+  switch (item.report) {
+    case 'lost':
+      return { type: 'lost', at, cause, ...(item.code !== undefined && { code: item.code }) }
+    case 'retrying':
+      return { type: 'retrying', at, attempt: count, cause }
+    case 'resynced':
+      return { type: 'resynced', at, gapMs: item.gapMs ?? 0 }
+    case 'malformed':
+      return { type: 'malformed', at, payload: item.payload ?? '', count }
+    case 'overflow':
+      return { type: 'overflow', at, dropped: count }
+    case 'listening':
+      return { type: 'listening', at }
+    default:
+      return { type: 'stopped', at }
+  }
+}
+
+/** Calls `method` on an object as long as somebody else keeps that object. */
+function weakly<T extends object>(target: T, method: (target: T) => void): () => void {
+  const ref = new WeakRef(target)
+  return () => {
+    const alive = ref.deref()
+    if (alive) method(alive)
+  }
+}
+
+/** For callers that do not await: a rejection nobody handles would end the process. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
