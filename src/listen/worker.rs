@@ -25,8 +25,9 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     session: Option<Session>,
     phase: Phase,
-    /// Attempts that failed in a row.
+    /// Attempts that failed in a row, and why the latest did.
     failed: u32,
+    failure: Option<Error>,
     pauses: ExponentialBackoff,
 }
 
@@ -50,7 +51,7 @@ impl Worker {
         let deadline = Instant::now() + settings.timings.connect_timeout;
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let phase = Phase::Starting { deadline };
-        Self { settings, channels, sink, shared, session: None, phase, failed: 0, pauses }
+        Self { settings, channels, sink, shared, session: None, phase, failed: 0, failure: None, pauses }
     }
 
     pub fn run(mut self) {
@@ -100,14 +101,16 @@ impl Worker {
             let session = self.session.insert(Session::connect(&self.settings).await?);
             session.listen(&self.settings, &self.channels, &*self.sink).await
         };
-        match self.phase {
-            Phase::Starting { deadline } => {
+        if let Phase::Starting { deadline } = self.phase {
+            // What earlier attempts met says more than that the time is up.
+            let failure = self.failure.clone();
+            let late = || {
                 let limit = self.settings.timings.connect_timeout;
-                timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| {
-                    Err(Error::Timeout { address: "the server".into(), step: "the start", limit })
-                })?;
-            }
-            Phase::Listening { .. } | Phase::Gap { .. } => set_up.await?,
+                failure.unwrap_or(Error::Timeout { address: "the server".into(), step: "the start", limit })
+            };
+            timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| Err(late()))?;
+        } else {
+            set_up.await?;
         }
         let session = self.session.as_mut().ok_or(Error::ConnectionClosed)?;
         let backend_pid = session.backend_pid();
@@ -117,6 +120,7 @@ impl Worker {
         });
         self.phase = Phase::Listening { since: Instant::now() };
         self.failed = 0;
+        self.failure = None;
         self.shared.settle(State::Listening, &Ok(()));
         session.run(&self.settings, &*self.sink).await
     }
@@ -137,6 +141,7 @@ impl Worker {
             return Ok(self.pause());
         }
         self.failed += 1;
+        self.failure = Some(error.clone());
         let pause = self.pause();
         if let Phase::Starting { deadline } = self.phase
             && (!error.may_heal() || now + pause >= deadline)
