@@ -111,10 +111,11 @@ impl Worker {
         }
         let session = self.session.as_mut().ok_or(Error::ConnectionClosed)?;
         let backend_pid = session.backend_pid();
-        self.sink.event(match self.phase {
+        let event = match self.phase {
             Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid },
             Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid },
-        });
+        };
+        self.shared.enter_listening(|| self.sink.event(event));
         self.phase = Phase::Listening { since: Instant::now() };
         self.failed = 0;
         self.shared.settle(State::Listening, &Ok(()));
