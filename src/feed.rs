@@ -13,13 +13,9 @@ use parking_lot::Mutex;
 use crate::error::Error;
 use crate::generations::{GenerationCounters, Link};
 use crate::listen::{Event, Sink};
+use crate::malformed::Malformed;
 use crate::outbox::{Item, Outbox, Report};
 use crate::payload::Invalidation;
-
-/// At most one report of malformed payloads in this time; the rest are counted.
-const MALFORMED_INTERVAL: Duration = Duration::from_secs(1);
-/// So much of a malformed payload is shown, in characters.
-const MALFORMED_SHOWN: usize = 200;
 
 /// What counters do while their listener is not listening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -262,41 +258,139 @@ fn lost(error: &Error) -> Report {
     Report::Lost { cause: error.to_string(), code: error.code() }
 }
 
-/// Keeps a flood of junk from becoming a flood of reports.
-#[derive(Default)]
-struct Malformed {
-    reported: Option<Instant>,
-    /// Seen since the last report.
-    count: u64,
-    sample: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generations::{Options, Verdict};
 
-impl Malformed {
-    fn note(&mut self, payload: &str, now: Instant) -> Option<Report> {
-        if self.count == 0 {
-            self.sample = shown(payload);
-        }
-        self.count += 1;
-        if self.reported.is_some_and(|reported| now - reported < MALFORMED_INTERVAL) {
-            return None;
-        }
-        self.reported = Some(now);
-        self.flush()
+    fn feed(on_gap: OnGap) -> (Arc<Feed>, Arc<GenerationCounters>) {
+        let counters = Arc::new(GenerationCounters::new(Options::default()));
+        let options = FeedOptions {
+            counters: Some(Arc::clone(&counters)),
+            queue_calls: true,
+            max_queued_calls: 10,
+            on_gap,
+        };
+        (Arc::new(Feed::new(options, || {})), counters)
     }
 
-    /// A report of what is not reported yet.
-    fn flush(&mut self) -> Option<Report> {
-        if self.count == 0 {
-            return None;
-        }
-        let count = std::mem::take(&mut self.count);
-        Some(Report::Malformed { payload: std::mem::take(&mut self.sample), count })
-    }
-}
+    const LISTENING: Event<'static> = Event::Listening { backend_pid: 1 };
+    const RESYNCED: Event<'static> = Event::Resynced { gap: Duration::ZERO, backend_pid: 2 };
+    const LOST: Event<'static> = Event::Lost { error: &Error::ConnectionClosed };
 
-fn shown(payload: &str) -> String {
-    match payload.char_indices().nth(MALFORMED_SHOWN) {
-        Some((end, _)) => format!("{}…", &payload[..end]),
-        None => payload.to_owned(),
+    fn notification(payload: &str) -> Event<'_> {
+        Event::Notification { channel: "c", payload, process_id: 1 }
+    }
+
+    fn calls(feed: &Feed) -> Vec<Invalidation<'static>> {
+        let only = |item| match item {
+            Item::Call(invalidation) => Some(invalidation),
+            Item::Report { .. } => None,
+        };
+        feed.drain().filter_map(only).collect()
+    }
+
+    fn reports(feed: &Feed) -> Vec<Report> {
+        let only = |item| match item {
+            Item::Report { report, .. } => Some(report),
+            Item::Call(_) => None,
+        };
+        feed.drain().filter_map(only).collect()
+    }
+
+    #[test]
+    fn a_gap_is_one_global_call_and_the_first_listen_is_none() {
+        let (feed, _) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(LISTENING);
+        assert_eq!(calls(&feed), []);
+        for _ in 0..3 {
+            sink.event(LOST);
+            sink.event(RESYNCED);
+            assert_eq!(calls(&feed), [Invalidation::Global]);
+        }
+        sink.event(Event::Stopping);
+        sink.event(Event::Stopped);
+        assert_eq!(calls(&feed), []);
+        let again = feed.attach();
+        again.event(LISTENING);
+        assert_eq!(calls(&feed), [Invalidation::Global]);
+    }
+
+    #[test]
+    fn a_start_that_failed_is_not_a_first_listen() {
+        let (feed, _) = feed(OnGap::Discard);
+        feed.attach().event(Event::Failed { error: &Error::ConnectionClosed });
+        feed.attach().event(LISTENING);
+        assert_eq!(calls(&feed), []);
+    }
+
+    #[test]
+    fn counters_are_unproven_from_the_attachment_and_in_every_gap() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let before = counters.snapshot();
+        let sink = feed.attach();
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Unproven);
+        sink.event(LISTENING);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+        let listening = counters.snapshot();
+        assert_eq!(counters.check(listening, "r", "m"), Verdict::Unchanged);
+        sink.event(LOST);
+        assert_eq!(counters.check(listening, "r", "m"), Verdict::Unproven);
+        let during = counters.snapshot();
+        sink.event(RESYNCED);
+        assert_eq!(counters.check(during, "r", "m"), Verdict::Changed);
+        sink.event(Event::Stopping);
+        assert!(!counters.proven());
+    }
+
+    #[test]
+    fn counters_that_trust_go_on_and_forget_after_the_gap() {
+        let (feed, counters) = feed(OnGap::Trust);
+        let sink = feed.attach();
+        assert!(counters.proven());
+        sink.event(LISTENING);
+        let before = counters.snapshot();
+        sink.event(LOST);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Unchanged);
+        sink.event(RESYNCED);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+    }
+
+    #[test]
+    fn a_listener_that_leaves_reports_its_end_and_no_more() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(Event::Stopping);
+        sink.event(LISTENING);
+        sink.event(LOST);
+        sink.event(RESYNCED);
+        assert!(!counters.proven());
+        sink.event(Event::Stopped);
+        assert_eq!(reports(&feed), [Report::Stopped]);
+    }
+
+    #[test]
+    fn a_notification_bumps_and_is_queued() {
+        let (feed, counters) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(LISTENING);
+        let before = counters.snapshot();
+        sink.event(notification(r#"{"k":"realm","r":"r"}"#));
+        assert!(counters.changed_since(before, "r", "m"));
+        assert_eq!(calls(&feed), [Invalidation::Realm { realm: "r".into() }]);
+    }
+
+    #[test]
+    fn the_end_reports_junk_that_was_held_back() {
+        let (feed, _) = feed(OnGap::Discard);
+        let sink = feed.attach();
+        sink.event(notification("a"));
+        sink.event(notification("b"));
+        sink.event(Event::Stopping);
+        sink.event(Event::Stopped);
+        let junk = |payload: &str| Report::Malformed { payload: payload.into(), count: 1 };
+        assert_eq!(reports(&feed), [junk("a"), junk("b"), Report::Stopped]);
+        assert_eq!(feed.tally().malformed, 2);
     }
 }

@@ -8,6 +8,7 @@
 //! * [`payload`]: the wire format of an invalidation. Knows nothing else.
 //! * [`listen`]: a connection that LISTENs for ever on a thread of its own. Does not know what a payload means.
 //! * [`feed`]: what a listener hears, decoded and bumped; the rules for gaps.
+//! * `malformed`: keeps a flood of junk from becoming a flood of reports.
 //! * [`outbox`]: the bounded queue of what JavaScript has yet to hear.
 //! * [`error`]: one error for everything that can go wrong between a listener and its server.
 //! * `node`: the Node binding (cargo feature `node`): conversions only.
@@ -16,6 +17,7 @@ pub mod error;
 pub mod feed;
 pub mod generations;
 pub mod listen;
+mod malformed;
 pub mod outbox;
 pub mod payload;
 

@@ -67,7 +67,9 @@ async fn connect(address: &Address, patience: Duration) -> io::Result<Box<dyn St
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let socket = SockRef::from(&stream);
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(patience).with_interval(patience))?;
+            // The kernel counts these in whole seconds and refuses 0.
+            let seconds = patience.max(Duration::from_secs(1));
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(seconds).with_interval(seconds))?;
             #[cfg(any(target_os = "linux", target_os = "android"))]
             socket.set_tcp_user_timeout(Some(patience))?;
             Ok(Box::new(stream))

@@ -5,6 +5,7 @@
 
 mod config;
 mod dial;
+mod fields;
 mod session;
 mod sql;
 mod worker;
@@ -16,7 +17,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::{AskPassword, Fields, Password, PasswordFuture, Settings, Timings};
+pub use self::config::{Settings, Timings};
+pub use self::fields::{AskPassword, Fields, Password, PasswordFuture};
 use crate::error::Error;
 
 /// Takes what a listener hears.
@@ -179,6 +181,9 @@ impl Listener {
     }
 
     fn stop(&self) {
+        if self.state().0 == State::Stopped {
+            return;
+        }
         // The sink first: from the moment of this call nothing may be believed on the strength of this listener.
         self.sink.event(Event::Stopping);
         self.shared.stop.cancel();

@@ -1,8 +1,8 @@
-//! The listener for JavaScript: its feed, its thread, and the callbacks that carry news into the event loop.
+//! The listener for JavaScript: its settings, its start and end, and the callbacks that tell of both.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -10,20 +10,16 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::codec::ModuleCacheInvalidation;
-use super::counters::Handle as CountersHandle;
+use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
-use crate::feed::{Feed, FeedOptions, OnGap};
 use crate::listen::{self, Event, Fields, Listener, Password, Settings, Sink, State, Timings};
-use crate::outbox::{Item, Report};
 use crate::payload;
 
-type FeedHandle = External<Arc<Feed>>;
 type ListenerHandle = External<Arc<Listener>>;
 type PasswordReply = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
 
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
-type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
+pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
 /// Keeps the event loop alive until it is dropped: for answers somebody waits for.
 type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
 
@@ -45,166 +41,6 @@ impl From<CoreError> for Failure {
             message: error.to_string(),
             sql_state: error.sql_state().map(str::to_owned),
         }
-    }
-}
-
-/// Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
-/// something to drain.
-#[napi(catch_unwind, ts_return_type = "FeedHandle")]
-pub fn create_feed(
-    #[napi(ts_arg_type = "CountersHandle | undefined | null")] counters: Option<&CountersHandle>,
-    queue_calls: bool,
-    max_queued_calls: u32,
-    trust_gaps: bool,
-    wake: Function<'_, (), ()>,
-) -> Result<FeedHandle> {
-    let wake: Weak<()> = wake.build_threadsafe_function().weak::<true>().build()?;
-    let options = FeedOptions {
-        counters: counters.map(|counters| Arc::clone(counters)),
-        queue_calls,
-        max_queued_calls: max_queued_calls as usize,
-        on_gap: if trust_gaps { OnGap::Trust } else { OnGap::Discard },
-    };
-    // The call fails only when the environment is going away, and then there is nobody left to wake.
-    let feed = Feed::new(options, move || {
-        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-    });
-    Ok(External::new(Arc::new(feed)))
-}
-
-/// Handles one payload as if it had just been received; gives what it decoded.
-#[napi(catch_unwind)]
-pub fn dispatch(
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    payload: String,
-) -> Option<ModuleCacheInvalidation> {
-    feed.dispatch(&payload).map(Into::into)
-}
-
-/// One thing to do: a report to pass on, or an invalidation to replay.
-#[napi(object, object_from_js = false)]
-pub struct FeedItem {
-    /// Milliseconds since 1970; of reports.
-    pub at: Option<f64>,
-    /// The kind of report; none if this is an invalidation.
-    #[napi(
-        ts_type = "'listening' | 'lost' | 'retrying' | 'resynced' | 'malformed' | 'overflow' | 'stopped'"
-    )]
-    pub report: Option<&'static str>,
-    /// Of `lost` and `retrying`.
-    pub cause: Option<String>,
-    /// Of `lost`.
-    pub code: Option<&'static str>,
-    /// Of `retrying` (attempts), `malformed` (payloads) and `overflow` (calls).
-    pub count: Option<f64>,
-    /// Of `resynced`.
-    pub gap_ms: Option<f64>,
-    /// Of `malformed`.
-    pub payload: Option<String>,
-    /// To replay.
-    pub invalidation: Option<ModuleCacheInvalidation>,
-}
-
-impl From<Item> for FeedItem {
-    fn from(item: Item) -> Self {
-        let mut new = Self {
-            at: None,
-            report: None,
-            cause: None,
-            code: None,
-            count: None,
-            gap_ms: None,
-            payload: None,
-            invalidation: None,
-        };
-        let (at, report) = match item {
-            Item::Call(invalidation) => {
-                new.invalidation = Some(invalidation.into());
-                return new;
-            }
-            Item::Report { at, report } => (at, report),
-        };
-        new.at = Some(epoch_ms(at));
-        new.report = Some(match report {
-            Report::Listening => "listening",
-            Report::Lost { cause, code } => {
-                new.cause = Some(cause);
-                new.code = Some(code);
-                "lost"
-            }
-            Report::Retrying { attempt, cause } => {
-                new.cause = Some(cause);
-                new.count = Some(attempt.into());
-                "retrying"
-            }
-            Report::Resynced { gap } => {
-                new.gap_ms = Some(ms(gap));
-                "resynced"
-            }
-            Report::Malformed { payload, count } => {
-                new.payload = Some(payload);
-                new.count = Some(count as f64);
-                "malformed"
-            }
-            Report::Overflow { dropped } => {
-                new.count = Some(dropped as f64);
-                "overflow"
-            }
-            Report::Stopped => "stopped",
-        });
-        new
-    }
-}
-
-/// Takes everything there is to do, oldest first.
-#[napi(catch_unwind)]
-pub fn drain(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> Vec<FeedItem> {
-    feed.drain().map(Into::into).collect()
-}
-
-/// Counts since construction; times in milliseconds, points in time since 1970.
-#[napi(object, object_from_js = false)]
-pub struct FeedTally {
-    /// Notifications on the channel.
-    pub notifications: f64,
-    /// Module URLs in them.
-    pub module_bumps: f64,
-    /// Realm invalidations.
-    pub realm_bumps: f64,
-    /// Global invalidations.
-    pub global_bumps: f64,
-    /// Payloads that are no invalidation.
-    pub malformed: f64,
-    /// Sessions lost.
-    pub gaps: f64,
-    /// Sessions replaced.
-    pub reconnects: f64,
-    /// The latest notification.
-    pub last_notification_at: Option<f64>,
-    /// The latest echo.
-    pub last_echo_at: Option<f64>,
-    /// How long it took.
-    pub echo_round_trip_ms: Option<f64>,
-    /// The session's backend.
-    pub backend_pid: Option<i32>,
-}
-
-/// The counts so far.
-#[napi(catch_unwind)]
-pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally {
-    let tally = feed.tally();
-    FeedTally {
-        notifications: tally.notifications as f64,
-        module_bumps: tally.module_bumps as f64,
-        realm_bumps: tally.realm_bumps as f64,
-        global_bumps: tally.global_bumps as f64,
-        malformed: tally.malformed as f64,
-        gaps: tally.gaps as f64,
-        reconnects: tally.reconnects as f64,
-        last_notification_at: tally.last_notification.map(epoch_ms),
-        last_echo_at: tally.last_echo.map(epoch_ms),
-        echo_round_trip_ms: tally.echo_round_trip.map(ms),
-        backend_pid: tally.backend_pid,
     }
 }
 
@@ -425,12 +261,4 @@ fn password_function(ask: Function<'_, PasswordReply, ()>) -> Result<listen::Ask
             Box::pin(async { receiver.await.unwrap_or_else(|_| Err("it never answered".into())) });
         answer
     }))
-}
-
-fn epoch_ms(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, ms)
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }

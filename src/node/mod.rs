@@ -4,4 +4,5 @@
 
 mod codec;
 mod counters;
+mod feed;
 mod listener;

@@ -1,0 +1,110 @@
+//! What a listener hears.
+
+use pg_generations::generations::Verdict;
+use pg_generations::payload::{self, CHANNEL};
+
+use crate::harness::{Harness, MODULE, REALM, patient, shut_down, watchful};
+use crate::support::Database;
+
+#[test]
+fn a_notification_bumps_exactly_its_scope() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let admin = database.admin();
+    let counters = &harness.counters;
+    let send = |payload: &str| {
+        let (snapshot, heard) = (counters.snapshot(), harness.record.count("notification"));
+        admin.notify(CHANNEL, payload);
+        harness.record.wait_for("notification", heard + 1);
+        snapshot
+    };
+
+    let snapshot = send(&payload::encode_modules(REALM, &[MODULE]).unwrap()[0]);
+    assert!(counters.changed_since(snapshot, REALM, MODULE));
+    assert!(!counters.changed_since(snapshot, REALM, "http://realm/b.gts"));
+    assert!(!counters.changed_since(snapshot, "http://other/", MODULE));
+
+    let snapshot = send(&payload::encode_realm(REALM).unwrap());
+    assert!(counters.changed_since(snapshot, REALM, "http://realm/b.gts"));
+    assert!(!counters.changed_since(snapshot, "http://other/", MODULE));
+
+    let snapshot = send(&payload::encode_global());
+    assert!(counters.changed_since(snapshot, "http://other/", MODULE));
+
+    let snapshot = send("junk");
+    assert!(!counters.changed_since(snapshot, REALM, MODULE));
+    let tally = harness.feed.tally();
+    assert_eq!(
+        (tally.notifications, tally.module_bumps, tally.realm_bumps, tally.global_bumps, tally.malformed),
+        (4, 1, 1, 1, 1)
+    );
+    shut_down(&listener);
+}
+
+#[test]
+fn other_channels_are_not_heard() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let admin = database.admin();
+    admin.notify("another", "noise");
+    harness.assert_hears(&admin);
+    assert_eq!(harness.record.count("notification"), 1);
+    shut_down(&listener);
+}
+
+#[test]
+fn counters_are_unproven_until_listening_and_older_snapshots_are_changed() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let before = harness.counters.snapshot();
+    assert_eq!(harness.check(before), Verdict::Unchanged);
+    let listener = harness.spawn(&database.url, patient());
+    // Whether or not it listens by now, nothing from before is believed.
+    assert_ne!(harness.check(before), Verdict::Unchanged);
+    crate::harness::started(&listener).unwrap();
+    assert_eq!(harness.check(before), Verdict::Changed);
+    harness.assert_hears(&database.admin());
+    shut_down(&listener);
+    assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
+}
+
+#[test]
+fn the_session_is_prepared_to_idle_and_to_be_recognised() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, watchful());
+    let admin = database.admin();
+    let name = format!("pg-generations/{}", std::process::id());
+    assert!(admin.backends(&name).contains(&harness.backend()));
+    // Its last statement was an echo or the proof's LISTEN, and it is in no transaction.
+    harness.record.wait_for("echo", 3);
+    let sql = format!("SELECT state FROM pg_stat_activity WHERE pid = {}", harness.backend());
+    crate::support::until("an idle session", || admin.query(&sql)[0][0].as_deref() == Some("idle"));
+    assert!(harness.feed.tally().echo_round_trip.is_some());
+    shut_down(&listener);
+}
+
+#[test]
+fn notifications_are_heard_in_the_middle_of_heartbeats() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let timings = pg_generations::listen::Timings {
+        heartbeat_interval: std::time::Duration::from_millis(1),
+        ..watchful()
+    };
+    let listener = harness.listen(&database.url, timings);
+    let admin = database.admin();
+    admin.execute(
+        "DO $$ BEGIN FOR i IN 1..500 LOOP PERFORM pg_notify('module_cache_invalidated', '{\"k\":\"global\",\"i\":' || i || '}'); COMMIT; END LOOP; END $$",
+    );
+    harness.record.wait_for("notification", 500);
+    let sent: Vec<_> =
+        harness.record.events().into_iter().filter(|event| event.starts_with("notification")).collect();
+    let expected: Vec<_> =
+        (1..=500).map(|i| format!("notification {{\"k\":\"global\",\"i\":{i}}}")).collect();
+    assert_eq!(sent, expected);
+    assert!(harness.record.count("echo") > 0);
+    shut_down(&listener);
+}

@@ -1,0 +1,11 @@
+//! The listener on a real PostgreSQL, over a network that fails.
+
+#![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod harness;
+mod lifecycle;
+mod listening;
