@@ -206,15 +206,19 @@ describe('start()', () => {
     proxy.cut()
     await events.of('retrying')
     assert.equal(listener.state, 'reconnecting')
-    const order: string[] = []
-    const healed = Promise.all([listener.start(), listener.start()]).then(() => {
-      order.push(`started, proven: ${generations.proven}`)
+    let healing = false
+    const waitForIt = async (): Promise<void> => {
+      await listener.start()
+      assert.equal(healing, true, 'it resolved before anything was healed')
+      assert.equal(generations.proven, true)
       assert(events.types.includes('resynced'))
-    })
-    order.push('healing')
+    }
+    const both = Promise.all([waitForIt(), waitForIt()])
+    // Time enough for a start() that does not wait.
+    await events.first('attempt 4', (event) => event.type === 'retrying' && event.attempt === 4)
+    healing = true
     await proxy.heal()
-    await healed
-    assert.deepEqual(order, ['healing', 'started, proven: true'])
+    await both
     assert.equal(listener.stats().gaps, 1)
   })
 
