@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
 
-use super::config::Settings;
+use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
 use super::{Event, Sink, sql};
 use crate::error::Error;
@@ -31,30 +31,38 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects to the first server, of all that the settings name, that is suitable. Fails with the last error.
+    /// Connects to the first server, of all that the settings name, that takes us. A server's refusal of who we are
+    /// is final; any other failure leads on to the next address.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        let mut last = None;
+        let mut failure = None;
         for target in &settings.targets {
-            let addresses = match resolve(target).await {
-                Ok(addresses) => addresses,
-                Err(error) => {
-                    last = Some(error);
-                    continue;
-                }
-            };
-            for address in addresses {
-                let attempt = limited(&address, "connecting", settings.attempt_timeout, async {
-                    let mut session = Self::log_in(settings, address.clone()).await?;
-                    session.identify(settings).await?;
-                    Ok(session)
-                });
-                match attempt.await {
-                    Ok(session) => return Ok(session),
-                    Err(error) => last = Some(error),
-                }
+            match Self::connect_to(target, settings).await {
+                Ok(session) => return Ok(session),
+                // Of several hosts, one whose name does not resolve tells the least.
+                Err(error @ Error::HostNotFound { .. }) => failure = failure.or(Some(error)),
+                Err(error) if error.may_heal() => failure = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| Error::InvalidOptions("no host to connect to".into())))
+        Err(failure.unwrap_or(Error::ConnectionClosed))
+    }
+
+    async fn connect_to(target: &Target, settings: &Settings) -> Result<Self, Error> {
+        let limit = settings.attempt_timeout;
+        let mut failure = Error::ConnectionClosed;
+        for address in limited(&target.host, "resolving the host name", limit, resolve(target)).await? {
+            let attempt = limited(&address, "connecting", limit, async {
+                let mut session = Self::log_in(settings, address.clone()).await?;
+                session.identify(settings).await?;
+                Ok(session)
+            });
+            match attempt.await {
+                Ok(session) => return Ok(session),
+                Err(error) if error.may_heal() => failure = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
     }
 
     /// The process id of the server's backend.
@@ -274,7 +282,7 @@ async fn send_once(settings: &Settings, address: &Address, statement: &str) -> R
 }
 
 async fn limited<T>(
-    address: &Address,
+    address: &impl ToString,
     step: &'static str,
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,

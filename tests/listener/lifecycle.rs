@@ -1,12 +1,13 @@
 //! Starts and ends, in every order.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
 use crate::harness::{Harness, patient, shut_down, silent_server, started};
-use crate::support::{Database, Direction, Proxy};
+use crate::support::{Database, Direction, PostgresServer, Proxy};
 
 /// What the listener promises; a busy machine may need a little more.
 const END_LIMIT: Duration = Duration::from_secs(4);
@@ -122,6 +123,32 @@ fn a_start_that_waiting_does_not_heal_fails_at_once() {
     let error = started(&harness.spawn("postgres://nobody@host.invalid/nothing", patient())).unwrap_err();
     assert_eq!(error.code(), "PGGEN_HOST_NOT_FOUND");
     assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
+}
+
+#[test]
+fn a_refusal_is_final_also_where_another_address_may_heal() {
+    let server = PostgresServer::start();
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = server.port;
+    for ports in [format!("{refused},{port}"), format!("{port},{refused}")] {
+        let harness = Harness::new();
+        let url = format!("postgres://postgres@/no_such_database?host=127.0.0.1,127.0.0.1&port={ports}");
+        let error = started(&harness.spawn(&url, patient())).unwrap_err();
+        assert_eq!(error.code(), "PGGEN_UNKNOWN_DATABASE");
+        assert_eq!(harness.record.count("retrying"), 0);
+    }
+}
+
+#[test]
+fn a_host_that_does_not_resolve_is_no_reason_to_give_up_on_another() {
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for hosts in ["host.invalid,127.0.0.1", "127.0.0.1,host.invalid"] {
+        let harness = Harness::new();
+        let error =
+            started(&harness.spawn(&format!("postgres://nobody@/x?host={hosts}&port={refused}"), hasty()))
+                .unwrap_err();
+        assert_eq!(error.code(), "PGGEN_UNREACHABLE");
+    }
 }
 
 #[test]
