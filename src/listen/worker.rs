@@ -27,6 +27,8 @@ pub(super) struct Worker {
     phase: Phase,
     /// Attempts that failed in a row.
     failed: u32,
+    /// Why the latest did, to be told when a start runs out of time in the middle of the next.
+    last_failure: Option<Error>,
     pauses: ExponentialBackoff,
 }
 
@@ -50,7 +52,7 @@ impl Worker {
         let deadline = Instant::now() + settings.timings.connect_timeout;
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let phase = Phase::Starting { deadline };
-        Self { settings, channels, sink, shared, session: None, phase, failed: 0, pauses }
+        Self { settings, channels, sink, shared, session: None, phase, failed: 0, last_failure: None, pauses }
     }
 
     pub fn run(mut self) {
@@ -104,7 +106,8 @@ impl Worker {
             Phase::Starting { deadline } => {
                 let limit = self.settings.timings.connect_timeout;
                 timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| {
-                    Err(Error::Timeout { address: "the server".into(), step: "the start", limit })
+                    let late = Error::Timeout { address: "the server".into(), step: "the start", limit };
+                    Err(self.last_failure.take().unwrap_or(late))
                 })?;
             }
             Phase::Listening { .. } | Phase::Gap { .. } => set_up.await?,
@@ -118,6 +121,7 @@ impl Worker {
         self.shared.enter_listening(|| self.sink.event(event));
         self.phase = Phase::Listening { since: Instant::now() };
         self.failed = 0;
+        self.last_failure = None;
         self.shared.settle(State::Listening, &Ok(()));
         session.run(&self.settings, &*self.sink).await
     }
@@ -147,6 +151,7 @@ impl Worker {
         if self.failed.is_power_of_two() {
             self.sink.event(Event::Retrying { attempt: self.failed, error });
         }
+        self.last_failure = Some(error.clone());
         Ok(pause)
     }
 
