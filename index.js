@@ -196,6 +196,7 @@ var GenerationCounters = class {
 	}
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
 	constructor(options = {}) {
+		if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
 		const { capacity = _binding.DEFAULT_CAPACITY, requireListener = false } = options;
 		if (!Number.isInteger(capacity) || capacity < 1 || capacity > _binding.MAX_CAPACITY) throw invalidArgument(`capacity must be a whole number from 1 to ${_binding.MAX_CAPACITY}, got ${String(capacity)}`);
 		if (typeof requireListener !== "boolean") throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`);

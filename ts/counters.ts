@@ -67,6 +67,7 @@ export class GenerationCounters {
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
   constructor(options: GenerationCountersOptions = {}) {
+    if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
     const { capacity = DEFAULT_CAPACITY, requireListener = false } = options
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_CAPACITY) {
       throw invalidArgument(

@@ -24,7 +24,8 @@ use crate::error::Error;
 /// Takes what a listener hears.
 ///
 /// Called on the listener's thread, but for [`Event::Stopping`], which comes from the thread that shuts it down. The
-/// socket is not read while a call lasts, so a sink must return at once and must never wait for I/O.
+/// socket is not read while a call lasts, so a sink must return at once, must never wait for I/O, and must not ask
+/// the listener anything.
 pub trait Sink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event<'_>);
@@ -223,16 +224,27 @@ impl Status {
             ended: false,
         }
     }
+
+    /// Moves on to `state`; nothing follows after `Stopped`.
+    fn enter(&mut self, state: State) {
+        if self.state != State::Stopped && self.state != state {
+            self.state = state;
+            self.since = SystemTime::now();
+        }
+    }
 }
 
 impl Shared {
-    /// Moves on to `state`; nothing follows after `Stopped`.
     fn enter(&self, state: State) {
+        self.status.lock().enter(state);
+    }
+
+    /// Moves on to `Listening` and lets `announce` say so, as one step: whoever has heard of it finds the state, and
+    /// whoever finds the state can rely on all that `announce` did.
+    fn enter_listening(&self, announce: impl FnOnce()) {
         let mut status = self.status.lock();
-        if status.state != State::Stopped && status.state != state {
-            status.state = state;
-            status.since = SystemTime::now();
-        }
+        announce();
+        status.enter(State::Listening);
     }
 
     /// Moves on to `state` and tells everyone who waits for it how it went.

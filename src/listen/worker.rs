@@ -25,9 +25,10 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     session: Option<Session>,
     phase: Phase,
-    /// Attempts that failed in a row, and why the latest did.
+    /// Attempts that failed in a row.
     failed: u32,
-    failure: Option<Error>,
+    /// Why the latest did, to be told when a start runs out of time in the middle of the next.
+    last_failure: Option<Error>,
     pauses: ExponentialBackoff,
 }
 
@@ -51,7 +52,7 @@ impl Worker {
         let deadline = Instant::now() + settings.timings.connect_timeout;
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let phase = Phase::Starting { deadline };
-        Self { settings, channels, sink, shared, session: None, phase, failed: 0, failure: None, pauses }
+        Self { settings, channels, sink, shared, session: None, phase, failed: 0, last_failure: None, pauses }
     }
 
     pub fn run(mut self) {
@@ -101,26 +102,26 @@ impl Worker {
             let session = self.session.insert(Session::connect(&self.settings).await?);
             session.listen(&self.settings, &self.channels, &*self.sink).await
         };
-        if let Phase::Starting { deadline } = self.phase {
-            // What earlier attempts met says more than that the time is up.
-            let failure = self.failure.clone();
-            let late = || {
+        match self.phase {
+            Phase::Starting { deadline } => {
                 let limit = self.settings.timings.connect_timeout;
-                failure.unwrap_or(Error::Timeout { address: "the server".into(), step: "the start", limit })
-            };
-            timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| Err(late()))?;
-        } else {
-            set_up.await?;
+                timeout_at(deadline.into(), set_up).await.unwrap_or_else(|_| {
+                    let late = Error::Timeout { address: "the server".into(), step: "the start", limit };
+                    Err(self.last_failure.take().unwrap_or(late))
+                })?;
+            }
+            Phase::Listening { .. } | Phase::Gap { .. } => set_up.await?,
         }
         let session = self.session.as_mut().ok_or(Error::ConnectionClosed)?;
         let backend_pid = session.backend_pid();
-        self.sink.event(match self.phase {
+        let event = match self.phase {
             Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid },
             Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid },
-        });
+        };
+        self.shared.enter_listening(|| self.sink.event(event));
         self.phase = Phase::Listening { since: Instant::now() };
         self.failed = 0;
-        self.failure = None;
+        self.last_failure = None;
         self.shared.settle(State::Listening, &Ok(()));
         session.run(&self.settings, &*self.sink).await
     }
@@ -141,7 +142,6 @@ impl Worker {
             return Ok(self.pause());
         }
         self.failed += 1;
-        self.failure = Some(error.clone());
         let pause = self.pause();
         if let Phase::Starting { deadline } = self.phase
             && (!error.may_heal() || now + pause >= deadline)
@@ -151,6 +151,7 @@ impl Worker {
         if self.failed.is_power_of_two() {
             self.sink.event(Event::Retrying { attempt: self.failed, error });
         }
+        self.last_failure = Some(error.clone());
         Ok(pause)
     }
 

@@ -1,0 +1,134 @@
+// The package as others see it: ESM and CommonJS, JavaScript and TypeScript.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { ROOT } from './support/program'
+
+/** A project that has the package installed. */
+const project = mkdtempSync(join(tmpdir(), 'pg-generations-consumer-'))
+mkdirSync(join(project, 'node_modules'))
+symlinkSync(ROOT, join(project, 'node_modules/pg-generations'), 'junction')
+after(() => rmSync(project, { recursive: true, force: true }))
+
+function run(args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: project, encoding: 'utf8' })
+  assert.equal(status, 0, stdout + stderr)
+  return stdout
+}
+
+const names = [
+  'GenerationCounters',
+  'MODULE_CACHE_INVALIDATED_CHANNEL',
+  'ModuleCacheInvalidationListener',
+  'PgGenerationsError',
+  'encodeGlobalInvalidation',
+  'encodeModuleInvalidation',
+  'encodeRealmInvalidation',
+  'parseModuleCacheInvalidationPayload',
+]
+
+const use = `
+  const counters = new GenerationCounters()
+  const snapshot = counters.snapshot()
+  counters.bumpGlobalGeneration()
+  console.log([${names.join()}].every(Boolean), counters.changedSince(snapshot, 'r', 'm'))
+`
+
+test('ESM has named imports', () => {
+  writeFileSync(join(project, 'app.mjs'), `import { ${names.join()} } from 'pg-generations'\n${use}`)
+  assert.equal(run(['app.mjs']), 'true true\n')
+})
+
+test('CommonJS has named imports', () => {
+  writeFileSync(join(project, 'app.cjs'), `const { ${names.join()} } = require('pg-generations')\n${use}`)
+  assert.equal(run(['app.cjs']), 'true true\n')
+})
+
+test('ESM and CommonJS share one copy: counters of one feed a listener of the other', () => {
+  writeFileSync(
+    join(project, 'both.mjs'),
+    `import { createRequire } from 'node:module'
+     import { GenerationCounters } from 'pg-generations'
+     const { ModuleCacheInvalidationListener } = createRequire(import.meta.url)('pg-generations')
+     const generations = new GenerationCounters()
+     new ModuleCacheInvalidationListener({ generations }).handleNotification('{"k":"global"}')
+     console.log(generations.globalGeneration > 0)`,
+  )
+  assert.equal(run(['both.mjs']), 'true\n')
+})
+
+test('strict TypeScript checks its use, in ESM and CommonJS', () => {
+  const valid = `
+    import {
+      GenerationCounters, ModuleCacheInvalidationListener, PgGenerationsError,
+      MODULE_CACHE_INVALIDATED_CHANNEL, encodeGlobalInvalidation, encodeModuleInvalidation,
+      encodeRealmInvalidation, parseModuleCacheInvalidationPayload,
+    } from 'pg-generations'
+    import type {
+      CheckResult, ConnectionOptions, DefinitionLookup, GenerationCountersOptions, ListenerEvent, ListenerState,
+      ListenerStats, ModuleCacheInvalidation, ModuleCacheInvalidationListenerDeps, PasswordSource,
+    } from 'pg-generations'
+
+    const options: GenerationCountersOptions = { capacity: 10, requireListener: true }
+    const generations = new GenerationCounters(options)
+    const snapshot: number = generations.snapshot()
+    export const result: CheckResult = generations.check(snapshot, 'r', ['m'])
+    const definitionLookup: DefinitionLookup = {
+      bumpModuleGeneration() {}, bumpRealmGeneration() {}, bumpGlobalGeneration() {},
+    }
+    const password: PasswordSource = async () => 'secret'
+    const connection: ConnectionOptions = { host: 'h', port: 5432, user: undefined, password, ssl: false }
+    const onEvent = (event: ListenerEvent): void => {
+      if (event.type === 'lost') use(event.at.getTime(), event.cause, event.code)
+      if (event.type === 'resynced') use(event.gapMs)
+    }
+    const deps: ModuleCacheInvalidationListenerDeps = {
+      generations, definitionLookup, connection, onEvent, dbAdapter: {}, onGap: 'trust', pollIntervalMs: 1,
+    }
+    const listener = new ModuleCacheInvalidationListener(deps)
+    export async function main(): Promise<ListenerStats> {
+      await listener.start()
+      const state: ListenerState = listener.state
+      use(state, encodeGlobalInvalidation(), encodeRealmInvalidation('r'), MODULE_CACHE_INVALIDATED_CHANNEL)
+      const parsed: ModuleCacheInvalidation | undefined = parseModuleCacheInvalidationPayload('x')
+      if (parsed?.kind === 'module') use(...encodeModuleInvalidation(parsed.resolvedRealmURL, parsed.moduleURLs))
+      await listener.shutDown().catch((error: unknown) => {
+        if (error instanceof PgGenerationsError) use(error.code, error.sqlState)
+      })
+      return listener.stats()
+    }
+    function use(..._: unknown[]): void {}
+  `
+  const invalid = `
+    import { GenerationCounters, ModuleCacheInvalidationListener } from 'pg-generations'
+    // @ts-expect-error a capacity is a number
+    new GenerationCounters({ capacity: '5' })
+    // @ts-expect-error there is no such method
+    new GenerationCounters().bump()
+    // @ts-expect-error there is no such policy
+    new ModuleCacheInvalidationListener({ onGap: 'ignore' })
+    // @ts-expect-error a snapshot is a number
+    export const changed: boolean = new GenerationCounters().changedSince('0', 'r', 'm')
+  `
+  for (const extension of ['mts', 'cts']) {
+    writeFileSync(join(project, `valid.${extension}`), valid)
+    writeFileSync(join(project, `invalid.${extension}`), invalid)
+  }
+  const compilerOptions = {
+    module: 'NodeNext',
+    target: 'ES2022',
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    // The package's own declarations are checked too, and need no one else's.
+    skipLibCheck: false,
+    types: [],
+    noEmit: true,
+  }
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions }))
+  run([createRequire(__filename).resolve('typescript/bin/tsc'), '-p', '.'])
+})
