@@ -4,7 +4,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, watchful};
-use crate::support::Database;
+use crate::support::{Database, until};
 
 #[test]
 fn a_notification_bumps_exactly_its_scope() {
@@ -81,8 +81,30 @@ fn the_session_is_prepared_to_idle_and_to_be_recognised() {
     // Its last statement was an echo or the proof's LISTEN, and it is in no transaction.
     harness.record.wait_for("echo", 3);
     let sql = format!("SELECT state FROM pg_stat_activity WHERE pid = {}", harness.backend());
-    crate::support::until("an idle session", || admin.query(&sql)[0][0].as_deref() == Some("idle"));
+    until("an idle session", || admin.query(&sql)[0][0].as_deref() == Some("idle"));
     assert!(harness.feed.tally().echo_round_trip.is_some());
+    shut_down(&listener);
+}
+
+/// Whatever an administrator set for everyone, this session waits for as long as it takes.
+#[test]
+fn no_time_out_of_the_server_ends_an_idle_session() {
+    let database = Database::create();
+    let admin = database.admin();
+    for setting in ["idle_session_timeout", "statement_timeout", "lock_timeout"] {
+        let sql =
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET NAME = 100', current_database()); END $$";
+        admin.execute(&sql.replace("NAME", setting));
+    }
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    // A session that began after ours and is ended for idling shows that ours would have been, too.
+    let idler = database.admin();
+    let backend: i32 = idler.query("SELECT pg_backend_pid()")[0][0].as_deref().unwrap().parse().unwrap();
+    let sql = format!("SELECT 1 FROM pg_stat_activity WHERE pid = {backend}");
+    until("another session to be ended for idling", || admin.query(&sql).is_empty());
+    harness.assert_hears(&admin);
+    assert_eq!(harness.record.count("lost"), 0);
     shut_down(&listener);
 }
 
