@@ -131,7 +131,7 @@ declare class GenerationCounters {
   /** Says that a module became stale. */
   bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void;
   /** Says that several modules of a realm became stale; cheaper than one by one. */
-  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: string[]): void;
+  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: readonly string[]): void;
   /** Says that every module of a realm became stale. */
   bumpRealmGeneration(resolvedRealmURL: string): void;
   /** Says that everything became stale. */
@@ -150,9 +150,9 @@ declare class GenerationCounters {
    * be persisted, and every dependency that the result was built from. With an empty list, whether the realm may
    * have.
    */
-  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: string[]): boolean;
+  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: readonly string[]): boolean;
   /** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
-  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | string[]): CheckResult;
+  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | readonly string[]): CheckResult;
   /** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
   get proven(): boolean;
   /** The module's own generation. 0, or an upper bound, if it is not known. */

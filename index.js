@@ -41,6 +41,14 @@ var PgGenerationsError = class PgGenerationsError extends Error {
 		return new PgGenerationsError(code, message, sqlState);
 	}
 };
+/** What was thrown, for people. Never throws itself, whatever it was. */
+function messageOf(thrown) {
+	try {
+		return thrown instanceof Error ? String(thrown.message) : String(thrown);
+	} catch {
+		return "something was thrown that has no text";
+	}
+}
 /** An argument of the wrong type or value. The caller is wrong, so waiting will not help. */
 function invalidArgument(message) {
 	return Object.assign(new TypeError(message), { code: "PGGEN_INVALID_ARGUMENT" });
@@ -349,7 +357,7 @@ function answerer(ask) {
 			if (typeof password !== "string") throw new TypeError(`it gave ${typeof password} instead of a string`);
 			(0, _binding.answerPassword)(reply, password);
 		} catch (error) {
-			(0, _binding.answerPassword)(reply, void 0, error instanceof Error ? error.message : String(error));
+			(0, _binding.answerPassword)(reply, void 0, messageOf(error));
 		}
 	};
 	return (reply) => void answer(reply);
@@ -361,7 +369,7 @@ const warned = {
 	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
 	resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
 	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${payload}`,
-	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${payload}: ${String(error)}`,
+	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${payload}: ${messageOf(error)}`,
 	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
 };
 /** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
@@ -376,6 +384,8 @@ function warn(event) {
 }
 //#endregion
 //#region ts/listener.ts
+/** How long queued calls and events may hold up the event loop at a time. */
+const TURN_MS = 10;
 /** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
 const running = /* @__PURE__ */ new Set();
 /**
@@ -396,14 +406,18 @@ var ModuleCacheInvalidationListener = class {
 	/** The latest run, kept after its end: a new run waits for it, and its state is ours. */
 	#latest;
 	#stopping;
+	/** Taken from the feed, oldest first, and the first of them that is not done yet. */
+	#items = [];
+	#next = 0;
 	#draining = false;
+	#scheduled = false;
 	#constructed = /* @__PURE__ */ new Date();
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 	constructor(deps) {
 		const counters = checkDeps(deps);
-		this.#deps = deps;
+		this.#deps = { ...deps };
 		const bound = deps.maxQueuedCalls ?? 1e4;
-		const wake = weakly(this, (self) => self.#drain());
+		const wake = weakly(this, (self) => self.#wake());
 		this.#feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
 	}
 	/**
@@ -418,11 +432,12 @@ var ModuleCacheInvalidationListener = class {
 	* `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
 	*/
 	start() {
-		if (this.#run) {
-			if ((0, _binding.listenerState)(this.#run.handle).name !== "reconnecting") return this.#run.started;
-			return handled(this.#whenListening(this.#run.handle));
-		}
-		return handled(this.#begin());
+		const run = this.#run;
+		const state = run && (0, _binding.listenerState)(run.handle).name;
+		if (!run || state === "stopped") return handled(this.#begin());
+		if (state !== "reconnecting") return run.started;
+		run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced));
+		return run.resynced;
 	}
 	/**
 	* Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
@@ -502,7 +517,7 @@ var ModuleCacheInvalidationListener = class {
 			connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter);
 			timings = resolveTimings(this.#deps);
 		} catch (error) {
-			return (0, _binding.refuseStart)(this.#feed, error instanceof Error ? error.message : String(error));
+			return (0, _binding.refuseStart)(this.#feed, messageOf(error));
 		}
 		const { layers, environment, askPassword, askPasswordLayer } = connection;
 		return (0, _binding.startListener)(this.#feed, layers, environment, askPassword, askPasswordLayer, timings, this.#latest);
@@ -516,15 +531,40 @@ var ModuleCacheInvalidationListener = class {
 			});
 		});
 	}
-	/** Does what the listener's thread has queued. Called from within itself, it leaves the rest to the outer call. */
-	#drain() {
+	/** Sees to what the listener's thread has queued, in turns that leave the event loop time for others. */
+	#wake() {
+		if (this.#scheduled) return;
+		this.#scheduled = true;
+		setImmediate(() => {
+			this.#scheduled = false;
+			this.#drain(TURN_MS);
+			if (this.#next < this.#items.length) this.#wake();
+		});
+	}
+	/**
+	* Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
+	* a call from within itself leaves everything to the outer one.
+	*/
+	#drain(limitMs = Infinity) {
 		if (this.#draining) return;
 		this.#draining = true;
 		try {
-			for (let items = (0, _binding.drain)(this.#feed); items.length > 0; items = (0, _binding.drain)(this.#feed)) for (const item of items) if (item.invalidation) this.#replay(item.invalidation);
-			else this.#emit(toEvent(item));
+			const end = performance.now() + limitMs;
+			this.#doItems(end);
+			if (this.#next === this.#items.length) {
+				this.#items = (0, _binding.drain)(this.#feed);
+				this.#next = 0;
+				this.#doItems(end);
+			}
 		} finally {
 			this.#draining = false;
+		}
+	}
+	#doItems(end) {
+		while (this.#next < this.#items.length && performance.now() < end) {
+			const item = this.#items[this.#next++];
+			if (item?.invalidation) this.#replay(item.invalidation);
+			else if (item) this.#emit(toEvent(item));
 		}
 	}
 	#replay(invalidation) {
@@ -562,7 +602,7 @@ var ModuleCacheInvalidationListener = class {
 		try {
 			onEvent(event);
 		} catch (error) {
-			process.emitWarning(`onEvent threw on '${event.type}': ${String(error)}`, {
+			process.emitWarning(`onEvent threw on '${event.type}': ${messageOf(error)}`, {
 				type: "PgGenerationsWarning",
 				code: "PGGEN_ON_EVENT_THREW"
 			});

@@ -146,10 +146,12 @@ impl Error {
     /// Whether waiting may heal it. A first start gives up at once on what does not; a listener that has been
     /// listening retries for ever whatever the error.
     pub(crate) fn may_heal(&self) -> bool {
+        if let Self::HostNotFound { source, .. } = self {
+            return is_temporary(source);
+        }
         !matches!(
             self,
             Self::InvalidOptions(_)
-                | Self::HostNotFound { .. }
                 | Self::Authentication(_)
                 | Self::PasswordFunction(_)
                 | Self::UnknownDatabase(_)
@@ -198,6 +200,13 @@ impl From<tokio_postgres::Error> for Error {
             _ => Self::Server(error),
         }
     }
+}
+
+/// Whether the resolver could not be asked, and not whether it knew no such name. The standard library keeps the C
+/// library's text of the difference, but not its number.
+fn is_temporary(resolver: &io::Error) -> bool {
+    let text = resolver.to_string();
+    ["Temporary failure", "Try again"].iter().any(|temporary| text.contains(temporary))
 }
 
 /// What happened, in one line: the server's own words when it spoke, else the chain of causes.

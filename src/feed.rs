@@ -166,7 +166,7 @@ impl Feed {
     fn resync(&self, link: Option<&Link>) {
         match (link, &self.counters) {
             (Some(link), _) => link.listening(),
-            (None, Some(counters)) => counters.bump_global(),
+            (None, Some(counters)) => counters.trust(),
             (None, None) => {}
         }
         if self.queue_calls && self.has_listened.swap(true, Ordering::Relaxed) {
@@ -354,6 +354,23 @@ mod tests {
         sink.event(LOST);
         assert_eq!(counters.check(before, "r", "m"), Verdict::Unchanged);
         sink.event(RESYNCED);
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+    }
+
+    #[test]
+    fn a_listener_that_is_trusted_is_a_listener() {
+        let counters = Arc::new(GenerationCounters::new(Options::default().with_required_listener()));
+        let options = FeedOptions {
+            counters: Some(Arc::clone(&counters)),
+            queue_calls: false,
+            max_queued_calls: 10,
+            on_gap: OnGap::Trust,
+        };
+        let sink = Arc::new(Feed::new(options, || {})).attach();
+        assert!(!counters.proven());
+        let before = counters.snapshot();
+        sink.event(LISTENING);
+        assert!(counters.proven());
         assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
     }
 

@@ -3,6 +3,8 @@ import { userInfo } from 'node:os'
 import { answerPassword } from '#binding'
 import type { ConnectionLayer, PasswordReply } from '#binding'
 
+import { messageOf } from './errors'
+
 /** A password, or a function that gives one; it is called before every attempt to connect. */
 export type PasswordSource = string | (() => string | Promise<string>)
 
@@ -120,7 +122,7 @@ function answerer(ask: () => string | Promise<string>): (reply: PasswordReply) =
       if (typeof password !== 'string') throw new TypeError(`it gave ${typeof password} instead of a string`)
       answerPassword(reply, password)
     } catch (error) {
-      answerPassword(reply, undefined, error instanceof Error ? error.message : String(error))
+      answerPassword(reply, undefined, messageOf(error))
     }
   }
   return (reply) => void answer(reply)

@@ -88,7 +88,7 @@ export class GenerationCounters {
   }
 
   /** Says that several modules of a realm became stale; cheaper than one by one. */
-  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: string[]): void {
+  bumpModuleGenerations(resolvedRealmURL: string, moduleURLs: readonly string[]): void {
     requireString('resolvedRealmURL', resolvedRealmURL)
     requireStrings('moduleURLs', moduleURLs)
     bumpModules(this.#native, resolvedRealmURL, moduleURLs)
@@ -125,12 +125,12 @@ export class GenerationCounters {
    * be persisted, and every dependency that the result was built from. With an empty list, whether the realm may
    * have.
    */
-  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: string[]): boolean {
+  changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: readonly string[]): boolean {
     return this.#check(snapshot, resolvedRealmURL, moduleURLs) !== 0
   }
 
   /** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
-  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | string[]): CheckResult {
+  check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | readonly string[]): CheckResult {
     return results[this.#check(snapshot, resolvedRealmURL, moduleURLs)] ?? 'unproven'
   }
 
@@ -157,7 +157,7 @@ export class GenerationCounters {
     return globalGeneration(this.#native)
   }
 
-  #check(snapshot: number, realm: string, modules: string | string[]): number {
+  #check(snapshot: number, realm: string, modules: string | readonly string[]): number {
     // What is no number was never issued either.
     const taken = typeof snapshot === 'number' ? snapshot : NaN
     const known = quickCheck(this.#native, taken)

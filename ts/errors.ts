@@ -45,6 +45,15 @@ export class PgGenerationsError extends Error {
   }
 }
 
+/** What was thrown, for people. Never throws itself, whatever it was. */
+export function messageOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? String(thrown.message) : String(thrown)
+  } catch {
+    return 'something was thrown that has no text'
+  }
+}
+
 /** An argument of the wrong type or value. The caller is wrong, so waiting will not help. */
 export function invalidArgument(message: string): TypeError & Coded<'PGGEN_INVALID_ARGUMENT'> {
   return Object.assign(new TypeError(message), { code: 'PGGEN_INVALID_ARGUMENT' } as const)

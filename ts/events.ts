@@ -1,3 +1,5 @@
+import { messageOf } from './errors'
+
 /** What happens to a listener. Every event has the time it happened `at`. */
 export type ListenerEvent = { at: Date } & (
   | {
@@ -92,7 +94,8 @@ const warned: { [K in ListenerEvent['type']]?: (event: Extract<ListenerEvent, { 
   retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
   resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
   malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${payload}`,
-  'handler-error': ({ error, payload }) => `a bump of definitionLookup threw on ${payload}: ${String(error)}`,
+  'handler-error': ({ error, payload }) =>
+    `a bump of definitionLookup threw on ${payload}: ${messageOf(error)}`,
   overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`,
 }
 

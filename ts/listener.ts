@@ -18,7 +18,7 @@ import { resolveConnection } from './connection'
 import type { ConnectionOptions, ResolvedConnection } from './connection'
 import { nativeCounters } from './counters'
 import type { GenerationCounters } from './counters'
-import { invalidArgument, PgGenerationsError } from './errors'
+import { invalidArgument, messageOf, PgGenerationsError } from './errors'
 import { warn } from './events'
 import type { ListenerEvent, ListenerState, ListenerStats } from './events'
 
@@ -68,7 +68,12 @@ export interface ModuleCacheInvalidationListenerDeps {
 interface Run {
   handle: ListenerHandle
   started: Promise<void>
+  /** While it reconnects and somebody waits for that. */
+  resynced?: Promise<void>
 }
+
+/** How long queued calls and events may hold up the event loop at a time. */
+const TURN_MS = 10
 
 /** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
 const running = new Set<ModuleCacheInvalidationListener>()
@@ -91,15 +96,19 @@ export class ModuleCacheInvalidationListener {
   /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
   #latest: ListenerHandle | undefined
   #stopping: Promise<void> | undefined
+  /** Taken from the feed, oldest first, and the first of them that is not done yet. */
+  #items: FeedItem[] = []
+  #next = 0
   #draining = false
+  #scheduled = false
   readonly #constructed = new Date()
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
-    this.#deps = deps
+    this.#deps = { ...deps }
     const bound = deps.maxQueuedCalls ?? 10_000
-    const wake = weakly<ModuleCacheInvalidationListener>(this, (self) => self.#drain())
+    const wake = weakly<ModuleCacheInvalidationListener>(this, (self) => self.#wake())
     this.#feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
   }
 
@@ -115,11 +124,12 @@ export class ModuleCacheInvalidationListener {
    * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
    */
   start(): Promise<void> {
-    if (this.#run) {
-      if (listenerState(this.#run.handle).name !== 'reconnecting') return this.#run.started
-      return handled(this.#whenListening(this.#run.handle))
-    }
-    return handled(this.#begin())
+    const run = this.#run
+    const state = run && listenerState(run.handle).name
+    if (!run || state === 'stopped') return handled(this.#begin())
+    if (state !== 'reconnecting') return run.started
+    run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced))
+    return run.resynced
   }
 
   /**
@@ -204,7 +214,7 @@ export class ModuleCacheInvalidationListener {
       connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter)
       timings = resolveTimings(this.#deps)
     } catch (error) {
-      return refuseStart(this.#feed, error instanceof Error ? error.message : String(error))
+      return refuseStart(this.#feed, messageOf(error))
     }
     const { layers, environment, askPassword, askPasswordLayer } = connection
     return startListener(
@@ -229,19 +239,42 @@ export class ModuleCacheInvalidationListener {
     })
   }
 
-  /** Does what the listener's thread has queued. Called from within itself, it leaves the rest to the outer call. */
-  #drain(): void {
+  /** Sees to what the listener's thread has queued, in turns that leave the event loop time for others. */
+  #wake(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#drain(TURN_MS)
+      if (this.#next < this.#items.length) this.#wake()
+    })
+  }
+
+  /**
+   * Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
+   * a call from within itself leaves everything to the outer one.
+   */
+  #drain(limitMs = Infinity): void {
     if (this.#draining) return
     this.#draining = true
     try {
-      for (let items = drain(this.#feed); items.length > 0; items = drain(this.#feed)) {
-        for (const item of items) {
-          if (item.invalidation) this.#replay(item.invalidation)
-          else this.#emit(toEvent(item))
-        }
+      const end = performance.now() + limitMs
+      this.#doItems(end)
+      if (this.#next === this.#items.length) {
+        this.#items = drain(this.#feed)
+        this.#next = 0
+        this.#doItems(end)
       }
     } finally {
       this.#draining = false
+    }
+  }
+
+  #doItems(end: number): void {
+    while (this.#next < this.#items.length && performance.now() < end) {
+      const item = this.#items[this.#next++]
+      if (item?.invalidation) this.#replay(item.invalidation)
+      else if (item) this.#emit(toEvent(item))
     }
   }
 
@@ -286,7 +319,7 @@ export class ModuleCacheInvalidationListener {
       onEvent(event)
     } catch (error) {
       // The listener has to go on, and the user has to know.
-      process.emitWarning(`onEvent threw on '${event.type}': ${String(error)}`, {
+      process.emitWarning(`onEvent threw on '${event.type}': ${messageOf(error)}`, {
         type: 'PgGenerationsWarning',
         code: 'PGGEN_ON_EVENT_THREW',
       })

@@ -38,6 +38,13 @@ export class Program {
     await this.printed.first(`the line '${line}' (stderr: ${this.stderr})`, (printed) => printed === line)
   }
 
+  /** Stops the whole process (SIGSTOP) for as long as `meanwhile` takes. */
+  async frozen(meanwhile: () => Promise<void>): Promise<void> {
+    this.#process.kill('SIGSTOP')
+    await meanwhile()
+    this.#process.kill('SIGCONT')
+  }
+
   /** Ends its standard input: the sign for a program that reads it. */
   release(): void {
     this.#process.stdin!.end()

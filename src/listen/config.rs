@@ -31,6 +31,20 @@ impl Default for Timings {
     }
 }
 
+impl Timings {
+    /// No wait is longer than this: PostgreSQL's own time-outs, and the kernel's, end here.
+    const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+    fn capped(self) -> Self {
+        Self {
+            heartbeat_interval: self.heartbeat_interval.min(Self::LONGEST),
+            heartbeat_timeout: self.heartbeat_timeout.min(Self::LONGEST),
+            connect_timeout: self.connect_timeout.min(Self::LONGEST),
+            reconnect_max_delay: self.reconnect_max_delay.min(Self::LONGEST),
+        }
+    }
+}
+
 /// Everything a session needs to know, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,6 +76,8 @@ impl Settings {
     /// # Errors
     /// [`Error::InvalidOptions`] names the field; [`Error::Tls`] if TLS is demanded.
     pub fn new(fields: Fields, timings: Timings) -> Result<Self, Error> {
+        let timings = timings.capped();
+        fields.check_for_nul()?;
         let targets = targets(
             fields.host.as_deref().unwrap_or("localhost"),
             fields.port.as_deref().unwrap_or(DEFAULT_PORT),
@@ -103,14 +119,7 @@ impl Settings {
         if let Some(options) = fields.options {
             base.options(options);
         }
-        Ok(Self {
-            targets,
-            read_write,
-            password: fields.password,
-            attempt_timeout: limit.min(timings.connect_timeout),
-            timings,
-            base,
-        })
+        Ok(Self { targets, read_write, password: fields.password, attempt_timeout: limit, timings, base })
     }
 
     /// What the protocol needs to log in, with the password of the moment.
@@ -185,6 +194,8 @@ mod tests {
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3/cret@h:x/d",
             "postgres://u:s3cret%ff@h",
+            "postgres://u:p@s3cret/word@h/d",
+            "postgres://u:p@s3cret?word@h/d",
             "postgres://u:s3cret@a,,b",
         ];
         for bad in bad_urls {
@@ -220,6 +231,8 @@ mod tests {
                 "target_session_attrs",
             ),
             (Fields { connect_timeout: Some("soon".into()), ..Fields::default() }, "connect_timeout"),
+            (Fields { application_name: Some("a\0b".into()), ..Fields::default() }, "application_name"),
+            (Fields { password: Some(Password::Fixed("\0".into())), ..Fields::default() }, "password"),
         ];
         for (fields, name) in cases {
             let error = Settings::new(fields, Timings::default()).unwrap_err();

@@ -67,8 +67,8 @@ async fn connect(address: &Address, patience: Duration) -> io::Result<Box<dyn St
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let socket = SockRef::from(&stream);
-            // The kernel counts these in whole seconds and refuses 0.
-            let seconds = patience.max(Duration::from_secs(1));
+            // The kernel counts these in whole seconds, from 1 to 32,767.
+            let seconds = patience.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(seconds).with_interval(seconds))?;
             #[cfg(any(target_os = "linux", target_os = "android"))]
             socket.set_tcp_user_timeout(Some(patience))?;

@@ -75,7 +75,12 @@ impl Fields {
         };
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = base.split_once('/').unwrap_or((base, ""));
-        // A raw @ in a password is not valid, but it is what people write.
+        // A raw @ in a password is not valid, but it is what people write, and it does no harm. A raw / or ? does: what
+        // follows would be taken for something that messages show.
+        let stray = |text: &str| text.contains('@');
+        if stray(database) || query.split('&').any(|pair| stray(pair.split('=').next().unwrap_or(pair))) {
+            return Err(invalid("percent-encode / ? # and @ in user and password"));
+        }
         let (login, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (hosts, ports) = servers.split(',').map(host_and_port).unzip::<_, _, Vec<_>, Vec<_>>();
@@ -129,6 +134,25 @@ impl Fields {
             options: get("PGOPTIONS"),
             target_session_attrs: get("PGTARGETSESSIONATTRS"),
             connect_timeout: get("PGCONNECT_TIMEOUT"),
+        }
+    }
+
+    /// PostgreSQL's protocol ends each text with a NUL.
+    pub(super) fn check_for_nul(&self) -> Result<(), Error> {
+        let password = match &self.password {
+            Some(Password::Fixed(password)) => Some(password),
+            Some(Password::Ask(_)) | None => None,
+        };
+        let sent = [
+            ("user", self.user.as_ref()),
+            ("password", password),
+            ("database", self.database.as_ref()),
+            ("application_name", self.application_name.as_ref()),
+            ("options", self.options.as_ref()),
+        ];
+        match sent.iter().find(|(_, text)| text.is_some_and(|text| text.contains('\0'))) {
+            Some((name, _)) => Err(Error::InvalidOptions(format!("{name} must not contain a NUL character"))),
+            None => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Whatever the session waits for, it goes on reading: a notification is handed to the sink in the moment it is
 //! read, also in the middle of a heartbeat.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
@@ -91,29 +92,46 @@ impl Session {
         let subscribe = async { Ok(self.inbox.during(sink, self.client.batch_execute(&statements)).await??) };
         limited(&address, "LISTEN", settings.attempt_timeout, subscribe).await?;
 
-        let nonce = self.inbox.expect_from_peer();
-        let proof = sql::notify(&self.inbox.echo_channel, &nonce);
+        let nonce = self.inbox.expect(None);
+        // With the lock_timeout too: a backend that nobody waits for any more must not wait for a lock for ever.
+        let proof = format!(
+            "{}; {}",
+            sql::prepare_session(lock_timeout(settings)),
+            sql::notify(&self.inbox.echo_channel, &nonce)
+        );
         let send = send_once(settings, &address, &proof);
         limited(&address, "the proof of LISTEN", settings.attempt_timeout, async {
             self.inbox.during(sink, send).await?
         })
         .await?;
         let limit = settings.timings.heartbeat_timeout;
-        match timeout(limit, self.inbox.until_heard(sink)).await {
-            Ok(heard) => heard,
-            // Silence alone could be a dead connection. One that still answers swallows notifications.
-            Err(_) => match self.echo(sink, limit).await {
-                Ok(_) => Err(Error::ListenSwallowed { address: address.to_string() }),
-                Err(error) => Err(error),
-            },
+        if let Ok(heard) = timeout(limit, self.inbox.until_heard(&nonce, sink)).await {
+            return heard;
         }
+        // Silence alone could be a dead connection or a slow one. The nonce was committed before this echo is sent, so
+        // if the echo comes first, the nonce was swallowed. If both come, they prove nothing: this connection was not
+        // idle any more.
+        self.echo(sink, limit).await?;
+        let address = address.to_string();
+        Err(if self.inbox.expects(&nonce) {
+            Error::ListenSwallowed { address }
+        } else {
+            Error::Timeout { address, step: "the proof of LISTEN", limit }
+        })
     }
 
     /// Listens until the connection is lost, which is the only way this ends.
     pub async fn run(&mut self, settings: &Settings, sink: &dyn Sink) -> Result<Infallible, Error> {
+        let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
         loop {
-            self.inbox.during(sink, sleep(settings.timings.heartbeat_interval)).await?;
-            self.heartbeat(settings.timings.heartbeat_timeout, sink).await?;
+            let proven = Instant::now();
+            self.inbox.during(sink, sleep(interval)).await?;
+            // A process that was frozen wakes up here. What it could not hear is as old as the freeze was long, and to
+            // wait for an echo now would be to believe it for as long again.
+            if proven.elapsed() > interval + limit {
+                return Err(Error::HeartbeatTimeout { limit });
+            }
+            self.heartbeat(limit, sink).await?;
         }
     }
 
@@ -134,7 +152,7 @@ impl Session {
         let inbox = Inbox {
             messages: messages(connection),
             echo_channel: format!("pggen_echo_{}", nonce()),
-            expected: None,
+            expected: HashMap::new(),
         };
         Ok(Self { client, inbox, address, backend_pid: 0 })
     }
@@ -178,14 +196,15 @@ impl Session {
     /// by then everything committed before it was sent has been handed to the sink.
     async fn echo(&mut self, sink: &dyn Sink, limit: Duration) -> Result<Duration, Error> {
         let started = Instant::now();
-        let nonce = self.inbox.expect_from(self.backend_pid);
+        let nonce = self.inbox.expect(Some(self.backend_pid));
         let statement = sql::notify(&self.inbox.echo_channel, &nonce);
         let round_trip = async {
             self.inbox.during(sink, self.client.batch_execute(&statement)).await??;
-            self.inbox.until_heard(sink).await?;
-            Ok(started.elapsed())
+            self.inbox.until_heard(&nonce, sink).await
         };
-        timeout(limit, round_trip).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))
+        let outcome = timeout(limit, round_trip).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }));
+        self.inbox.forget(&nonce);
+        outcome.map(|()| started.elapsed())
     }
 }
 
@@ -194,32 +213,28 @@ struct Inbox {
     messages: Messages,
     /// Ours alone, by its random name.
     echo_channel: String,
-    expected: Option<Expected>,
+    /// The echoes we wait for, by nonce. Anyone who learns our channel's name may send to it, so the sender counts
+    /// too: our own backend, or `None` for a peer's, whose process id we do not know.
+    expected: HashMap<String, Option<i32>>,
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
 
-/// The echo we wait for. Anyone may send to our channel who learns its name, so the sender counts too.
-struct Expected {
-    nonce: String,
-    /// Our own backend, or `None` for a peer's, whose process id we do not know.
-    from: Option<i32>,
-    heard: bool,
-}
-
 impl Inbox {
-    fn expect_from(&mut self, pid: i32) -> String {
-        self.expect(Some(pid))
-    }
-
-    fn expect_from_peer(&mut self) -> String {
-        self.expect(None)
-    }
-
+    /// Makes a nonce and waits for it from now on.
     fn expect(&mut self, from: Option<i32>) -> String {
         let nonce = nonce();
-        self.expected = Some(Expected { nonce: nonce.clone(), from, heard: false });
+        self.expected.insert(nonce.clone(), from);
         nonce
+    }
+
+    /// Whether the nonce has not come yet.
+    fn expects(&self, nonce: &str) -> bool {
+        self.expected.contains_key(nonce)
+    }
+
+    fn forget(&mut self, nonce: &str) {
+        self.expected.remove(nonce);
     }
 
     /// Does `work` while handing on whatever arrives. An error of the connection ends both.
@@ -235,8 +250,8 @@ impl Inbox {
         }
     }
 
-    async fn until_heard(&mut self, sink: &dyn Sink) -> Result<(), Error> {
-        while self.expected.as_ref().is_some_and(|expected| !expected.heard) {
+    async fn until_heard(&mut self, nonce: &str, sink: &dyn Sink) -> Result<(), Error> {
+        while self.expects(nonce) {
             self.receive(sink).await?;
         }
         Ok(())
@@ -256,11 +271,10 @@ impl Inbox {
                 payload: notification.payload(),
                 process_id: notification.process_id(),
             });
-        } else if let Some(expected) = &mut self.expected
-            && expected.nonce == notification.payload()
-            && expected.from.is_none_or(|pid| pid == notification.process_id())
+        } else if let Some(from) = self.expected.get(notification.payload())
+            && from.is_none_or(|pid| pid == notification.process_id())
         {
-            expected.heard = true;
+            self.forget(notification.payload());
         }
         Ok(())
     }

@@ -88,7 +88,11 @@ impl Worker {
                 Ok(Some(Err(error))) | Err(error) => error,
             };
             self.session = None;
-            let pause = self.after(&error)?;
+            // Nor does a panic of the sink that is told of it.
+            let pause = match self.guarded(|worker| worker.after(&error)) {
+                Ok(pause) => pause?,
+                Err(_) => self.pause(),
+            };
             let paused = async { stop.run_until_cancelled(sleep(pause)).await };
             if runtime.block_on(paused).is_none() {
                 return Ok(());

@@ -8,7 +8,7 @@ use pg_generations::payload::CHANNEL;
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, silent_server, started, watchful};
-use crate::support::{Admin, Database, Direction, PostgresServer, Proxy, StopMode, until};
+use crate::support::{Admin, Database, Direction, PostgresServer, Proxy, StopMode};
 
 /// One loss from beginning to end: `lose` the session, `recover` it, and hold the counters to their promises.
 fn through_a_gap(
@@ -134,44 +134,6 @@ fn a_network_that_swallows_everything_is_found_by_the_heartbeat() {
     }
 }
 
-/// A commit that waits for a standby holds the lock that every NOTIFY needs. The heartbeat waits behind it, gives up
-/// by `lock_timeout`, and tries again: the connection is fine.
-#[test]
-fn a_stuck_commit_is_no_loss() {
-    let server = PostgresServer::start();
-    let admin = Admin::connect(&server.url);
-    admin.execute("CREATE TABLE t (i int)");
-    let harness = Harness::new();
-    let listener = harness.listen(&server.url, watchful());
-
-    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-    admin.execute("SELECT pg_reload_conf()");
-    let stuck = Admin::connect(&server.url);
-    until("the new configuration", || {
-        stuck.query("SHOW synchronous_standby_names")[0][0].as_deref() == Some("nobody")
-    });
-    std::thread::scope(|scope| {
-        scope.spawn(|| stuck.execute("BEGIN; INSERT INTO t VALUES (1); NOTIFY module_cache_invalidated, '{\"k\":\"global\"}'; COMMIT"));
-        let waiting = format!(
-            "SELECT query FROM pg_stat_activity WHERE pid = {} AND wait_event_type = 'Lock'",
-            harness.backend()
-        );
-        // Each attempt has a nonce of its own, so a new text is a new attempt.
-        let mut attempts = std::collections::BTreeSet::new();
-        until("a second attempt to echo", || {
-            attempts.extend(admin.query(&waiting).into_iter().map(|row| row[0].clone()));
-            attempts.len() >= 2
-        });
-        admin.execute("ALTER SYSTEM RESET synchronous_standby_names");
-        admin.execute("SELECT pg_reload_conf()");
-    });
-    let echoes = harness.record.count("echo");
-    harness.record.wait_for("echo", echoes + 1);
-    assert_eq!(harness.record.count("lost"), 0, "{:?}", harness.record.events());
-    assert_eq!(harness.record.count("notification"), 1);
-    shut_down(&listener);
-}
-
 #[test]
 fn a_dead_host_among_several_is_passed_over() {
     let database = Database::create();
@@ -211,6 +173,19 @@ fn a_server_without_room_is_waited_for() {
     others.truncate(2);
     started(&listener).unwrap();
     harness.assert_hears(&others[0]);
+    shut_down(&listener);
+}
+
+#[test]
+fn a_sink_that_panics_at_a_loss_does_not_end_the_listener() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let lose = || {
+        harness.record.panic_at("lost");
+        database.admin().terminate(harness.backend());
+    };
+    through_a_gap(&harness, &listener, lose, || database.admin());
     shut_down(&listener);
 }
 

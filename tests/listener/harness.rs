@@ -61,6 +61,10 @@ impl Harness {
         predecessor: Option<Arc<Listener>>,
     ) -> Arc<Listener> {
         let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+        self.spawn_with(settings, predecessor)
+    }
+
+    pub fn spawn_with(&self, settings: Settings, predecessor: Option<Arc<Listener>>) -> Arc<Listener> {
         let sink = Recorder { record: Arc::clone(&self.record), feed: self.feed.attach() };
         Arc::new(Listener::spawn(settings, vec![CHANNEL.into()], Arc::new(sink), predecessor).unwrap())
     }

@@ -9,3 +9,4 @@ mod faults;
 mod harness;
 mod lifecycle;
 mod listening;
+mod stalls;
