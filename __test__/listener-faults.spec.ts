@@ -24,7 +24,9 @@ async function stage(t: TestContext, deps: ModuleCacheInvalidationListenerDeps =
   const url = await createDatabase()
   const proxy = await proxyTo(t, url)
   const admin = await adminOf(t, url)
-  return { ...(await listening(t, { connection: proxy.url(url), ...deps })), url, proxy, admin }
+  // An attempt that a faulty network has swallowed must not outlast the fault by much.
+  const connection = { connectionString: proxy.url(url), connectionTimeoutMillis: 1_000 }
+  return { ...(await listening(t, { connection, ...deps })), url, proxy, admin }
 }
 
 async function terminateBackend({ listener, admin }: Pick<Scene, 'listener' | 'admin'>): Promise<void> {
@@ -103,7 +105,7 @@ for (const [name, strike] of Object.entries(losses)) {
 }
 
 test('a network that swallows everything is noticed by the heartbeat', async (t) => {
-  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000, connectTimeoutMs: 500 })
+  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000 })
   const { proxy, url } = scene
   await assertFailsClosed(
     scene,
@@ -115,7 +117,7 @@ test('a network that swallows everything is noticed by the heartbeat', async (t)
 })
 
 test('a network that delivers nothing to us is noticed by the heartbeat', async (t) => {
-  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000, connectTimeoutMs: 500 })
+  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000 })
   const { proxy, url } = scene
   await assertFailsClosed(
     scene,
@@ -165,7 +167,7 @@ test('a long outage is told at growing intervals, with the reason', async (t) =>
   proxy.refuse()
   proxy.cut()
   await events.first('attempt 16', (event) => event.type === 'retrying' && event.attempt === 16)
-  const attempts = events.all('retrying')
+  const attempts = events.all('retrying').slice(0, 5)
   assert.deepEqual(
     attempts.map(({ attempt }) => attempt),
     [1, 2, 4, 8, 16],

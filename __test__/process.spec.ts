@@ -219,7 +219,8 @@ describe('without onEvent, what an operator should know is a process warning', (
       t,
       `${watching}
        const listener = new ModuleCacheInvalidationListener({
-         generations: new GenerationCounters(), connection: url, connectTimeoutMs: 1000,
+         generations: new GenerationCounters(), connection: url,
+         connectTimeoutMs: 4000, reconnectMaxDelayMs: 600_000,
        })
        listener.start().catch((error) => console.log(error))`,
       `postgres://u:op3n-s3same@127.0.0.1:${await freePort()}/d`,
