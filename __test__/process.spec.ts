@@ -114,10 +114,15 @@ describe('a process', () => {
          connection: url,
          definitionLookup: { bumpGlobalGeneration: () => console.log('called') },
        }).start()
-       start().then(() => setImmediate(() => {
-         for (let round = 0; round < 10; round++) gc()
+       const turn = () => new Promise(setImmediate)
+       start().then(async () => {
+         // An object that a turn of the event loop has looked at survives until its end.
+         for (let round = 0; round < 10; round++) {
+           await turn()
+           gc()
+         }
          console.log('collected')
-       }))
+       })
        process.stdin.resume()`,
       url,
     )
