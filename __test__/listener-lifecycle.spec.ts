@@ -250,3 +250,25 @@ describe('start()', () => {
     assert.equal(generations.proven, true)
   })
 })
+
+test('whoever is told of an event finds the listener and its counters in the state it tells of', async (t) => {
+  const found: unknown[] = []
+  const { generations, listener, proxy } = await stage(t, {
+    onEvent: ({ type }) => {
+      if (type !== 'retrying') found.push([type, listener.state, generations.proven])
+    },
+  })
+  await listener.start()
+  proxy.refuse()
+  proxy.cut()
+  await until('the loss', () => found.length === 2)
+  await proxy.heal()
+  await listener.start()
+  await listener.shutDown()
+  assert.deepEqual(found, [
+    ['listening', 'listening', true],
+    ['lost', 'reconnecting', false],
+    ['resynced', 'listening', true],
+    ['stopped', 'stopped', false],
+  ])
+})
