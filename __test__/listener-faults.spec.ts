@@ -189,25 +189,3 @@ test("with onGap 'trust' a gap is trusted, and its end is a global bump all the 
   assert.equal(generations.check(before, REALM, MODULE), 'changed')
   assert.equal(generations.check(generations.snapshot(), REALM, MODULE), 'unchanged')
 })
-
-test('an onEvent that throws does not stop the listener', async (t) => {
-  const warnings: (string | undefined)[] = []
-  const note = (warning: Error & { code?: string }): void => void warnings.push(warning.code)
-  process.on('warning', note)
-  t.after(() => process.off('warning', note))
-  const connection = await createDatabase()
-  const { generations, listener } = await listening(t, {
-    connection,
-    onEvent: () => {
-      throw new Error('thrown by the test')
-    },
-  })
-  const admin = await adminOf(t, connection)
-  await terminateBackend({ listener, admin })
-  await until('the reconnect', () => listener.stats().reconnects === 1)
-  const after = generations.snapshot()
-  await admin.notify(CHANNEL, PAYLOAD)
-  await until('a notification', () => generations.changedSince(after, REALM, MODULE))
-  await until('a warning for each event', () => warnings.length >= 3)
-  assert(warnings.every((code) => code === 'PGGEN_ON_EVENT_THREW'))
-})

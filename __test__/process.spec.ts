@@ -181,13 +181,42 @@ describe('a worker', () => {
   })
 })
 
-describe('without onEvent, what an operator should know is a process warning', () => {
+describe('what an operator should know is a process warning', () => {
   const watching = `
     process.on('warning', ({ name, code }) => console.log(name, code))
     process.stdin.resume()
   `
 
-  test('of gaps, junk, methods that throw, and an overflow', async (t) => {
+  test('such as an onEvent that throws, which does not stop the listener', async (t) => {
+    const url = await createDatabase()
+    const admin = await adminOf(t, url)
+    const program = new Program(
+      t,
+      `${watching}
+       const listener = new ModuleCacheInvalidationListener({
+         definitionLookup: { bumpGlobalGeneration: () => console.log('called') },
+         connection: { connectionString: url, application_name: 'subject' },
+         onEvent: ({ type }) => {
+           console.log(type)
+           throw new Error('thrown by the program')
+         },
+       })
+       listener.start()`,
+      url,
+    )
+    await program.line('listening')
+    await program.line('PgGenerationsWarning PGGEN_ON_EVENT_THREW')
+    for (const pid of await admin.backends('subject')) await admin.terminate(pid)
+    await program.line('resynced')
+    program.printed.clear()
+    await admin.notify(CHANNEL, encodeGlobalInvalidation())
+    await program.line('called')
+    program.release()
+    assert.equal(await program.end(), 0, program.stderr)
+    assert.match(program.stderr, /onEvent threw on 'lost': Error: thrown by the program/)
+  })
+
+  test('without onEvent: gaps, junk, methods that throw, and an overflow', async (t) => {
     const url = await createDatabase()
     const admin = await adminOf(t, url)
     const program = new Program(
@@ -219,7 +248,7 @@ describe('without onEvent, what an operator should know is a process warning', (
     assert.match(program.stderr, /\[PGGEN_LOST\] PgGenerationsWarning: not listening for invalidations: /)
   })
 
-  test('of attempts that fail, and never with the password', async (t) => {
+  test('without onEvent: attempts that fail, and never with the password', async (t) => {
     const program = new Program(
       t,
       `${watching}
