@@ -93,12 +93,7 @@ impl Session {
         limited(&address, "LISTEN", settings.attempt_timeout, subscribe).await?;
 
         let nonce = self.inbox.expect(None);
-        // With the lock_timeout too: a backend that nobody waits for any more must not wait for a lock for ever.
-        let proof = format!(
-            "{}; {}",
-            sql::prepare_session(lock_timeout(settings)),
-            sql::notify(&self.inbox.echo_channel, &nonce)
-        );
+        let proof = sql::notify_within(lock_timeout(settings), &self.inbox.echo_channel, &nonce);
         let send = send_once(settings, &address, &proof);
         limited(&address, "the proof of LISTEN", settings.attempt_timeout, async {
             self.inbox.during(sink, send).await?
@@ -113,11 +108,12 @@ impl Session {
         // idle any more.
         self.echo(sink, limit).await?;
         let address = address.to_string();
-        Err(if self.inbox.expects(&nonce) {
-            Error::ListenSwallowed { address }
-        } else {
-            Error::Timeout { address, step: "the proof of LISTEN", limit }
-        })
+        if !self.inbox.expects(&nonce) {
+            return Err(Error::Timeout { address, step: "the proof of LISTEN", limit });
+        }
+        let reset = self.inbox.during(sink, self.client.batch_execute(sql::RESET_SESSION));
+        let _ = timeout(limit, reset).await;
+        Err(Error::ListenSwallowed { address })
     }
 
     /// Listens until the connection is lost, which is the only way this ends.

@@ -12,6 +12,10 @@ pub(super) fn prepare_session(lock_timeout: Duration) -> String {
     )
 }
 
+/// Takes back what [`prepare_session`] and [`listen`] did. Behind a pooler the session goes on with someone else.
+pub(super) const RESET_SESSION: &str =
+    "UNLISTEN *; RESET idle_session_timeout; RESET statement_timeout; RESET lock_timeout";
+
 /// Who we are to the server, and what kind of server it is: `pid`, `recovering`, `read_only`.
 pub(super) const IDENTIFY: &str =
     "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
@@ -23,6 +27,12 @@ pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String 
         .map(|channel| format!("LISTEN {}", escape_identifier(channel)))
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// Sends one notification, and gives up if a lock keeps it: a backend that waits for one does not notice that nobody
+/// waits for it any more. Leaves the session as it was.
+pub(super) fn notify_within(lock_timeout: Duration, channel: &str, payload: &str) -> String {
+    format!("SET LOCAL lock_timeout = {}; {}", lock_timeout.as_millis().max(1), notify(channel, payload))
 }
 
 /// Sends one notification.

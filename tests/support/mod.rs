@@ -11,10 +11,12 @@
 )]
 
 mod admin;
+mod pooler;
 mod postgres;
 mod proxy;
 
 pub use admin::Admin;
+pub use pooler::Pooler;
 pub use postgres::{Database, PostgresServer, StopMode};
 pub use proxy::{Direction, Proxy};
 

@@ -1,0 +1,94 @@
+//! A stand-in for a connection pooler in transaction mode, as far as LISTEN can tell: what the server sends while a
+//! client is idle, notifications that is, goes nowhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::{RUNTIME, block_on};
+
+const READY_FOR_QUERY: u8 = b'Z';
+const NOTIFICATION: u8 = b'A';
+
+/// Listens on a port of 127.0.0.1. Ends when dropped.
+pub struct Pooler {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Pooler {
+    /// A pooler before the host and port of a PostgreSQL URL. Its clients must not ask for TLS.
+    pub fn before(url: &str) -> Self {
+        let url = url::Url::parse(url).unwrap();
+        let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
+        let listener = block_on("a free port", TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = RUNTIME.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&upstream).await.unwrap();
+                tokio::spawn(pool(client, server));
+            }
+        });
+        Self { address, task }
+    }
+
+    /// The same URL by way of this pooler.
+    pub fn url(&self, url: &str) -> String {
+        let mut url = url::Url::parse(url).unwrap();
+        url.set_ip_host(self.address.ip()).unwrap();
+        url.set_port(Some(self.address.port())).unwrap();
+        url.query_pairs_mut().append_pair("sslmode", "disable");
+        url.into()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pool(client: TcpStream, server: TcpStream) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let busy = Arc::new(AtomicBool::new(true));
+    let asking = {
+        let busy = Arc::clone(&busy);
+        async move {
+            let mut bytes = [0; 8192];
+            while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+                busy.store(true, Ordering::SeqCst);
+                if to_server.write_all(&bytes[..count]).await.is_err() {
+                    break;
+                }
+            }
+        }
+    };
+    let answering = async move {
+        while let Ok(kind) = from_server.read_u8().await {
+            let Ok(length) = from_server.read_u32().await else { break };
+            let mut body = vec![0; length as usize - 4];
+            if from_server.read_exact(&mut body).await.is_err() {
+                break;
+            }
+            if kind == NOTIFICATION && !busy.load(Ordering::SeqCst) {
+                continue;
+            }
+            if kind == READY_FOR_QUERY {
+                busy.store(false, Ordering::SeqCst);
+            }
+            let message = [&[kind], &length.to_be_bytes()[..], &body].concat();
+            if to_client.write_all(&message).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = answering => {}
+    }
+}
