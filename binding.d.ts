@@ -56,6 +56,14 @@ export interface ConnectionLayer {
   database?: string
   /** libpq's name of the mode. */
   sslMode?: string
+  /** Root certificates in PEM. */
+  sslCa?: string
+  /** Our certificate in PEM. */
+  sslCert?: string
+  /** Its key in PEM. */
+  sslKey?: string
+  /** Whom the server's certificate has to be for. */
+  sslServerName?: string
   /** For `pg_stat_activity`. */
   applicationName?: string
   /** Command-line options for the backend. */

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CertificateError;
+use rustls::pki_types::InvalidDnsNameError;
 use tokio_postgres::error::SqlState;
 
 /// Why a listener could not start, or lost its session.
@@ -78,7 +80,7 @@ pub enum Error {
         /// The server or pooler asked.
         address: String,
     },
-    /// TLS is asked for and cannot be had.
+    /// TLS is demanded and cannot be had as it is demanded; the text says why.
     #[error("{0}")]
     Tls(String),
     /// The server is there but takes no connection now: starting up, shutting down, full.
@@ -165,6 +167,14 @@ impl Error {
         )
     }
 
+    /// Whether TLS, or `pg_hba.conf`, refused a connection before any password was sent.
+    pub(crate) fn precedes_login(&self) -> bool {
+        // SQLSTATE 28000 would also be what follows a wrong password for LDAP. The name of the server's function
+        // tells them apart in every language; who gives none, such as a pooler, is not understood that way.
+        let routine = self.postgres().and_then(|e| e.as_db_error()?.routine());
+        matches!(self, Self::Tls(_)) || routine == Some("ClientAuthentication")
+    }
+
     fn postgres(&self) -> Option<&tokio_postgres::Error> {
         match self {
             Self::Authentication(e)
@@ -181,11 +191,23 @@ impl Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(state) = error.code().cloned() else {
-            // The library has no public kind for "the server wants a password and there is none".
-            let missing = error.source().is_some_and(|source| source.to_string() == "password missing");
+            if let Some(reason) = tls_refusal(&error) {
+                return Self::Tls(reason);
+            }
+            // The library's kinds are private; these two mean that the login failed for good, without a word of
+            // the server: it wants a password and there is none, or the channel cannot be bound as demanded.
+            let hopeless =
+                error.to_string() == "authentication error" || source_text(&error) == "password missing";
             let error = Arc::new(error);
-            return if missing { Self::Authentication(error) } else { Self::ConnectionLost(error) };
+            return if hopeless { Self::Authentication(error) } else { Self::ConnectionLost(error) };
         };
+        // PostgreSQL's code for it says no more than that the login failed.
+        if error
+            .as_db_error()
+            .is_some_and(|db| db.message() == "connection requires a valid client certificate")
+        {
+            return Self::Tls(format!("{}; give sslcert and sslkey (ssl.cert, ssl.key)", describe(&error)));
+        }
         let error = Arc::new(error);
         match state {
             SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
@@ -221,4 +243,61 @@ fn describe(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why TLS was refused, by us or by the server; `None` if it is not TLS that went wrong.
+fn tls_refusal(error: &tokio_postgres::Error) -> Option<String> {
+    let source = error.source()?;
+    if source.to_string() == "server does not support TLS" {
+        return Some(
+            "the server has no TLS, and the connection demands it; set the server's ssl, or check sslmode"
+                .into(),
+        );
+    }
+    let inner = source.downcast_ref::<io::Error>()?.get_ref()?;
+    if inner.is::<InvalidDnsNameError>() {
+        return Some(
+            "no certificate can be for a host of this name; give another, or an ssl.servername".into(),
+        );
+    }
+    Some(match inner.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(problem) => {
+            format!("the server's certificate is refused: {}", certificate_problem(problem))
+        }
+        rustls::Error::AlertReceived(alert) => format!(
+            "the server refused TLS with the alert {alert:?}; check the client certificate (sslcert, ssl.cert)"
+        ),
+        other => format!("TLS failed: {other}"),
+    })
+}
+
+fn certificate_problem(problem: &CertificateError) -> String {
+    use CertificateError as Problem;
+    match problem {
+        Problem::Expired | Problem::ExpiredContext { .. } => "it has expired; renew it".into(),
+        Problem::NotValidYet | Problem::NotValidYetContext { .. } => {
+            "it is not valid yet; check the clocks".into()
+        }
+        Problem::UnknownIssuer => {
+            "its issuer is unknown, for it is not from a root certificate; check sslrootcert (ssl.ca)".into()
+        }
+        Problem::NotValidForNameContext { expected, presented } => {
+            let presented = if presented.is_empty() { "no host" } else { &presented.join(", ") };
+            format!(
+                "the host name does not match: it is for {presented} (by its subjectAltName), not for {}",
+                expected.to_str()
+            )
+        }
+        // What `openssl req -x509` makes, and the only one of its kind that PostgreSQL's users meet.
+        Problem::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "it is an authority's own (CA:TRUE), which vouches for others and not for a server; \
+             have it issue one for the server"
+                .into()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn source_text(error: &tokio_postgres::Error) -> String {
+    error.source().map(ToString::to_string).unwrap_or_default()
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::ChannelBinding;
 
 use super::fields::{DEFAULT_PORT, Fields, Password};
+use super::tls::Tls;
 use crate::error::Error;
 
 /// How long the listener waits for what.
@@ -52,6 +53,7 @@ pub struct Settings {
     /// Whether a server that refuses writes is passed over.
     pub(super) read_write: bool,
     pub(super) password: Option<Password>,
+    pub(super) tls: Tls,
     /// The limit for connecting to one address and preparing the session.
     pub(super) attempt_timeout: Duration,
     pub(super) timings: Timings,
@@ -74,7 +76,7 @@ impl Settings {
     /// Checks `fields` and fills in libpq's defaults.
     ///
     /// # Errors
-    /// [`Error::InvalidOptions`] names the field; [`Error::Tls`] if TLS is demanded.
+    /// [`Error::InvalidOptions`] names the field.
     pub fn new(fields: Fields, timings: Timings) -> Result<Self, Error> {
         let timings = timings.capped();
         fields.check_for_nul()?;
@@ -93,7 +95,17 @@ impl Settings {
                 ));
             }
         };
-        check_ssl_mode(fields.ssl_mode.as_deref())?;
+        let tls = Tls::new(&fields)?;
+        let channel_binding = match fields.channel_binding.as_deref() {
+            None | Some("prefer") => ChannelBinding::Prefer,
+            Some("disable") => ChannelBinding::Disable,
+            Some("require") => ChannelBinding::Require,
+            Some(_) => {
+                return Err(Error::InvalidOptions(
+                    "channel_binding must be disable, prefer or require".into(),
+                ));
+            }
+        };
         let limit = match fields.connect_timeout.as_deref() {
             None => ATTEMPT_TIMEOUT,
             Some(seconds) => match seconds.parse::<u32>() {
@@ -108,7 +120,7 @@ impl Settings {
         };
 
         let mut base = tokio_postgres::Config::new();
-        base.ssl_mode(SslMode::Disable);
+        base.channel_binding(channel_binding);
         base.application_name(fields.application_name.unwrap_or_else(default_application_name));
         if let Some(user) = fields.user {
             base.user(user);
@@ -119,7 +131,15 @@ impl Settings {
         if let Some(options) = fields.options {
             base.options(options);
         }
-        Ok(Self { targets, read_write, password: fields.password, attempt_timeout: limit, timings, base })
+        Ok(Self {
+            targets,
+            read_write,
+            password: fields.password,
+            tls,
+            attempt_timeout: limit,
+            timings,
+            base,
+        })
     }
 
     /// What the protocol needs to log in, with the password of the moment.
@@ -159,19 +179,6 @@ fn targets(hosts: &str, ports: &str) -> Result<Vec<Target>, Error> {
     Ok(hosts.into_iter().zip(ports).map(|(host, port)| Target { host: host.to_owned(), port }).collect())
 }
 
-/// There is no TLS yet; where it is demanded, plain text is no substitute.
-fn check_ssl_mode(mode: Option<&str>) -> Result<(), Error> {
-    match mode {
-        None | Some("disable" | "allow" | "prefer") => Ok(()),
-        Some("require" | "verify-ca" | "verify-full") => Err(Error::Tls(
-            "the connection demands TLS, which this version of pg-generations does not support".into(),
-        )),
-        Some(_) => Err(Error::InvalidOptions(
-            "sslmode must be disable, allow, prefer, require, verify-ca or verify-full".into(),
-        )),
-    }
-}
-
 /// Tells an operator which process this is.
 fn default_application_name() -> String {
     format!("pg-generations/{}", std::process::id())
@@ -180,6 +187,7 @@ fn default_application_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listen::Pem;
 
     fn url(text: &str) -> Fields {
         Fields::from_url(text).unwrap()
@@ -242,10 +250,23 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_is_demanded_is_never_left_out() {
-        for mode in ["require", "verify-ca", "verify-full"] {
-            let fields = Fields { ssl_mode: Some(mode.into()), ..Fields::default() };
-            assert_eq!(Settings::new(fields, Timings::default()).unwrap_err().code(), "PGGEN_TLS");
+    fn what_cannot_be_checked_is_not_left_out() {
+        let contradictions = [
+            "sslmode=prefer&sslrootcert=/root.crt",
+            "sslmode=require&sslrootcert=system",
+            "sslmode=verify-ca&sslrootcert=system",
+            "sslmode=require&sslcrl=/list",
+            "ssl_min_protocol_version=TLSv1.3",
+            "channel_binding=maybe",
+            "ssl=maybe",
+        ];
+        for query in contradictions {
+            let refused = Fields::from_url(&format!("postgres://h/d?{query}"))
+                .and_then(|fields| Settings::new(fields, Timings::default()));
+            assert_eq!(refused.unwrap_err().code(), "PGGEN_INVALID_OPTIONS", "{query}");
+        }
+        for query in ["sslmode=disable&sslcrl=/list", "ssl_min_protocol_version=TLSv1.2", "sslrootcert="] {
+            Settings::new(url(&format!("postgres://h/d?{query}")), Timings::default()).unwrap();
         }
     }
 
@@ -254,5 +275,7 @@ mod tests {
         let settings = Settings::new(url("postgres://u:s3cret@h/d"), Timings::default()).unwrap();
         assert!(!format!("{settings:?}").contains("s3cret"));
         assert!(!format!("{:?}", url("postgres://u:s3cret@h/d?password=s3cret2")).contains("s3cret"));
+        let key = Fields { ssl_key: Some(Pem::Text("s3cret".into())), ..Fields::default() };
+        assert!(!format!("{:?}", Settings::new(key, Timings::default()).unwrap()).contains("s3cret"));
     }
 }

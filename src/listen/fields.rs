@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -38,6 +39,24 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Certificates, or a key, as PEM. Its debug print shows nothing of the text.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// In a file, which is read before every attempt.
+    File(PathBuf),
+    /// Given as they are.
+    Text(String),
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text(_)"),
+        }
+    }
+}
+
 /// One layer of connection settings, each as its source spells it.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -51,8 +70,22 @@ pub struct Fields {
     pub password: Option<Password>,
     /// The database to connect to.
     pub database: Option<String>,
-    /// `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`.
+    /// `disable`, `allow`, `prefer`, `no-verify`, `require`, `verify-ca` or `verify-full`.
     pub ssl_mode: Option<String>,
+    /// The authorities that may vouch for the server. A file named `system` stands for those the system trusts.
+    pub ssl_root_cert: Option<Pem>,
+    /// Our certificate, followed by those that lead from it to one the server knows.
+    pub ssl_cert: Option<Pem>,
+    /// Its private key.
+    pub ssl_key: Option<Pem>,
+    /// Whom the server's certificate has to be for, if not for the host.
+    pub ssl_server_name: Option<String>,
+    /// Where libpq's default files are: `~/.postgresql`.
+    pub ssl_directory: Option<PathBuf>,
+    /// A setting that demands something of TLS which cannot be given: leaving it out would weaken the rest.
+    pub ssl_unsupported: Option<&'static str>,
+    /// `disable`, `prefer` or `require`.
+    pub channel_binding: Option<String>,
     /// What `pg_stat_activity` shows.
     pub application_name: Option<String>,
     /// Command-line options for the server's backend, as in `PGOPTIONS`.
@@ -101,6 +134,7 @@ impl Fields {
             database: set(database)?,
             ..Self::default()
         };
+        let mut ssl = None;
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = Some(value.into_owned());
             match &*key {
@@ -110,17 +144,32 @@ impl Fields {
                 "password" => fields.password = value.map(Password::Fixed),
                 "dbname" => fields.database = value,
                 "sslmode" => fields.ssl_mode = value,
+                "ssl" => ssl = value,
+                "sslrootcert" => fields.ssl_root_cert = value.and_then(file),
+                "sslcert" => fields.ssl_cert = value.and_then(file),
+                "sslkey" => fields.ssl_key = value.and_then(file),
+                "channel_binding" => fields.channel_binding = value,
                 "application_name" => fields.application_name = value,
                 "options" => fields.options = value,
                 "target_session_attrs" => fields.target_session_attrs = value,
                 "connect_timeout" => fields.connect_timeout = value,
-                _ => {}
+                name => {
+                    fields.ssl_unsupported = fields.ssl_unsupported.or(unsupported(name, value.as_deref()));
+                }
             }
         }
+        // Another way to say it, which node-postgres and JDBC know; sslmode is the more exact one.
+        let mode = match ssl.as_deref() {
+            None => None,
+            Some("true" | "1") => Some("verify-full"),
+            Some("false" | "0") => Some("disable"),
+            Some(_) => return Err(invalid("ssl must be true or false")),
+        };
+        fields.ssl_mode = fields.ssl_mode.or(mode.map(str::to_owned));
         Ok(fields)
     }
 
-    /// Reads libpq's variables through `lookup`. An empty variable counts as unset.
+    /// Reads libpq's variables, and `HOME`, through `lookup`. An empty variable counts as unset.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
         Self {
@@ -130,6 +179,15 @@ impl Fields {
             password: get("PGPASSWORD").map(Password::Fixed),
             database: get("PGDATABASE"),
             ssl_mode: get("PGSSLMODE"),
+            ssl_root_cert: get("PGSSLROOTCERT").and_then(file),
+            ssl_cert: get("PGSSLCERT").and_then(file),
+            ssl_key: get("PGSSLKEY").and_then(file),
+            ssl_server_name: None,
+            ssl_directory: get("HOME").map(|home| PathBuf::from(home).join(".postgresql")),
+            ssl_unsupported: UNSUPPORTED
+                .iter()
+                .find_map(|(name, variable)| unsupported(name, get(variable).as_deref())),
+            channel_binding: get("PGCHANNELBINDING"),
             application_name: get("PGAPPNAME"),
             options: get("PGOPTIONS"),
             target_session_attrs: get("PGTARGETSESSIONATTRS"),
@@ -166,12 +224,39 @@ impl Fields {
             password: self.password.or(lower.password),
             database: self.database.or(lower.database),
             ssl_mode: self.ssl_mode.or(lower.ssl_mode),
+            ssl_root_cert: self.ssl_root_cert.or(lower.ssl_root_cert),
+            ssl_cert: self.ssl_cert.or(lower.ssl_cert),
+            ssl_key: self.ssl_key.or(lower.ssl_key),
+            ssl_server_name: self.ssl_server_name.or(lower.ssl_server_name),
+            ssl_directory: self.ssl_directory.or(lower.ssl_directory),
+            ssl_unsupported: self.ssl_unsupported.or(lower.ssl_unsupported),
+            channel_binding: self.channel_binding.or(lower.channel_binding),
             application_name: self.application_name.or(lower.application_name),
             options: self.options.or(lower.options),
             target_session_attrs: self.target_session_attrs.or(lower.target_session_attrs),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
         }
     }
+}
+
+/// An empty path is none, as libpq has it.
+fn file(path: String) -> Option<Pem> {
+    (!path.is_empty()).then(|| Pem::File(path.into()))
+}
+
+/// libpq's settings that demand more than we can check, and their variables.
+const UNSUPPORTED: [(&str, &str); 3] = [
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+];
+
+/// The name of a setting whose value demands more than is done.
+fn unsupported(name: &str, value: Option<&str>) -> Option<&'static str> {
+    let (name, _) = UNSUPPORTED.into_iter().find(|(known, _)| *known == name)?;
+    // Below TLS 1.2 we never go.
+    let value = value.filter(|value| !matches!(*value, "" | "TLSv1" | "TLSv1.1" | "TLSv1.2"));
+    value.map(|_| name)
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.

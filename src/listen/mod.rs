@@ -8,6 +8,7 @@ mod dial;
 mod fields;
 mod session;
 mod sql;
+mod tls;
 mod worker;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Settings, Timings};
-pub use self::fields::{AskPassword, Fields, Password, PasswordFuture};
+pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
 use crate::error::Error;
 
 /// Takes what a listener hears.

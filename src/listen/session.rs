@@ -10,10 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
 
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
+use super::tls::Connector;
 use super::{Event, Sink, sql};
 use crate::error::Error;
 
@@ -27,17 +30,34 @@ const GOODBYE_LIMIT: Duration = Duration::from_millis(800);
 pub(super) struct Session {
     client: Client,
     inbox: Inbox,
-    address: Address,
+    server: Server,
     backend_pid: i32,
+}
+
+/// One server and how to talk to it: what a second connection needs to reach the very same.
+#[derive(Clone)]
+struct Server {
+    address: Address,
+    /// The name it was asked for by, which is what its certificate has to be for.
+    host: String,
+    /// `None` for plain text.
+    tls: Option<Connector>,
 }
 
 impl Session {
     /// Connects to the first server, of all that the settings name, that takes us. A server's refusal of who we are
     /// is final; any other failure leads on to the next address.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let tls = limited(
+            &"the file system",
+            "reading the certificates",
+            settings.attempt_timeout,
+            load_tls(settings),
+        )
+        .await?;
         let mut failure = None;
         for target in &settings.targets {
-            match Self::connect_to(target, settings).await {
+            match Self::connect_to(target, &tls, settings).await {
                 Ok(session) => return Ok(session),
                 // Of several hosts, one whose name does not resolve tells the least.
                 Err(error @ Error::HostNotFound { .. }) => failure = failure.or(Some(error)),
@@ -48,12 +68,17 @@ impl Session {
         Err(failure.unwrap_or(Error::ConnectionClosed))
     }
 
-    async fn connect_to(target: &Target, settings: &Settings) -> Result<Self, Error> {
+    async fn connect_to(
+        target: &Target,
+        tls: &Option<Connector>,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
         let limit = settings.attempt_timeout;
         let mut failure = Error::ConnectionClosed;
         for address in limited(&target.host, "resolving the host name", limit, resolve(target)).await? {
+            let server = Server { address: address.clone(), host: target.host.clone(), tls: tls.clone() };
             let attempt = limited(&address, "connecting", limit, async {
-                let mut session = Self::log_in(settings, address.clone()).await?;
+                let mut session = Self::log_in(settings, server).await?;
                 session.identify(settings).await?;
                 Ok(session)
             });
@@ -83,19 +108,20 @@ impl Session {
         channels: &[String],
         sink: &dyn Sink,
     ) -> Result<(), Error> {
-        let address = self.address.clone();
+        let server = self.server.clone();
+        let address = &server.address;
         let statements = format!(
             "{}; {}",
             sql::prepare_session(lock_timeout(settings)),
             sql::listen(channels.iter().map(String::as_str).chain([self.inbox.echo_channel.as_str()]))
         );
         let subscribe = async { Ok(self.inbox.during(sink, self.client.batch_execute(&statements)).await??) };
-        limited(&address, "LISTEN", settings.attempt_timeout, subscribe).await?;
+        limited(address, "LISTEN", settings.attempt_timeout, subscribe).await?;
 
         let nonce = self.inbox.expect(None);
         let proof = sql::notify_within(lock_timeout(settings), &self.inbox.echo_channel, &nonce);
-        let send = send_once(settings, &address, &proof);
-        limited(&address, "the proof of LISTEN", settings.attempt_timeout, async {
+        let send = send_once(settings, &server, &proof);
+        limited(address, "the proof of LISTEN", settings.attempt_timeout, async {
             self.inbox.during(sink, send).await?
         })
         .await?;
@@ -140,17 +166,38 @@ impl Session {
         let _ = timeout(GOODBYE_LIMIT, drained).await;
     }
 
-    async fn log_in(settings: &Settings, address: Address) -> Result<Self, Error> {
-        let config = settings.login().await?;
-        let socket = dial(&address, settings.timings.heartbeat_timeout).await?;
-        let (client, connection) = config.connect_raw(socket, NoTls).await?;
-        check_version(&connection, &address)?;
+    async fn log_in(settings: &Settings, server: Server) -> Result<Self, Error> {
+        let Some(tls) = &server.tls else {
+            return Self::log_in_over(settings, server, SslMode::Disable, NoTls).await;
+        };
+        let handshake = tls.handshake(&server.host);
+        if !tls.optional {
+            return Self::log_in_over(settings, server, SslMode::Require, handshake).await;
+        }
+        match Self::log_in_over(settings, server.clone(), SslMode::Prefer, handshake).await {
+            // It has TLS, and does not take us over it.
+            Err(error) if error.precedes_login() => {
+                Self::log_in_over(settings, server, SslMode::Disable, NoTls).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn log_in_over<T>(settings: &Settings, server: Server, mode: SslMode, tls: T) -> Result<Self, Error>
+    where
+        T: TlsConnect<Socket, Stream: Send + 'static>,
+    {
+        let mut config = settings.login().await?;
+        config.ssl_mode(mode);
+        let socket = dial(&server.address, settings.timings.heartbeat_timeout).await?;
+        let (client, connection) = config.connect_raw(socket, tls).await?;
+        check_version(&connection, &server.address)?;
         let inbox = Inbox {
             messages: messages(connection),
             echo_channel: format!("pggen_echo_{}", nonce()),
             expected: HashMap::new(),
         };
-        Ok(Self { client, inbox, address, backend_pid: 0 })
+        Ok(Self { client, inbox, server, backend_pid: 0 })
     }
 
     /// Learns our backend's process id, and passes over a server that cannot serve.
@@ -164,7 +211,7 @@ impl Session {
             return Err(Error::ConnectionClosed);
         };
         if recovering == "t" || (settings.read_write && read_only == "on") {
-            return Err(Error::ReadOnly { address: self.address.to_string() });
+            return Err(Error::ReadOnly { address: self.server.address.to_string() });
         }
         self.backend_pid = pid.parse().map_err(|_| Error::ConnectionClosed)?;
         Ok(())
@@ -284,11 +331,18 @@ impl Sink for Deaf {
 }
 
 /// Runs one statement on a connection of its own, to the same server.
-async fn send_once(settings: &Settings, address: &Address, statement: &str) -> Result<(), Error> {
-    let mut peer = Session::log_in(settings, address.clone()).await?;
+async fn send_once(settings: &Settings, server: &Server, statement: &str) -> Result<(), Error> {
+    let mut peer = Session::log_in(settings, server.clone()).await?;
     let sent = peer.inbox.during(&Deaf, peer.client.batch_execute(statement)).await;
     peer.close().await;
     Ok(sent??)
+}
+
+/// Reads the files of certificates in a thread of its own: a file system may hang.
+async fn load_tls(settings: &Settings) -> Result<Option<Connector>, Error> {
+    let tls = settings.tls.clone();
+    let loaded = tokio::task::spawn_blocking(move || tls.load()).await;
+    loaded.unwrap_or_else(|panic| Err(Error::Panic(panic.to_string())))
 }
 
 async fn limited<T>(

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
-use crate::listen::{self, Event, Fields, Listener, Password, Settings, Sink, State, Timings};
+use crate::listen::{self, Event, Fields, Listener, Password, Pem, Settings, Sink, State, Timings};
 use crate::payload;
 
 type ListenerHandle = External<Arc<Listener>>;
@@ -61,6 +61,14 @@ pub struct ConnectionLayer {
     pub database: Option<String>,
     /// libpq's name of the mode.
     pub ssl_mode: Option<String>,
+    /// Root certificates in PEM.
+    pub ssl_ca: Option<String>,
+    /// Our certificate in PEM.
+    pub ssl_cert: Option<String>,
+    /// Its key in PEM.
+    pub ssl_key: Option<String>,
+    /// Whom the server's certificate has to be for.
+    pub ssl_server_name: Option<String>,
     /// For `pg_stat_activity`.
     pub application_name: Option<String>,
     /// Command-line options for the backend.
@@ -83,10 +91,15 @@ impl TryFrom<ConnectionLayer> for Fields {
             password: layer.password.map(Password::Fixed),
             database: layer.database,
             ssl_mode: layer.ssl_mode,
+            ssl_root_cert: layer.ssl_ca.map(Pem::Text),
+            ssl_cert: layer.ssl_cert.map(Pem::Text),
+            ssl_key: layer.ssl_key.map(Pem::Text),
+            ssl_server_name: layer.ssl_server_name,
             application_name: layer.application_name,
             options: layer.options,
             target_session_attrs: layer.target_session_attrs,
             connect_timeout: layer.connect_timeout,
+            ..Self::default()
         }))
     }
 }

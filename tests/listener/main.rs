@@ -11,3 +11,4 @@ mod harness;
 mod lifecycle;
 mod listening;
 mod stalls;
+mod tls;

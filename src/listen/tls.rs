@@ -1,0 +1,300 @@
+//! TLS: what the settings demand, and a rustls configuration that demands the same.
+//!
+//! libpq and node-postgres read some settings differently. What is followed here is the stricter of the two, and
+//! settings that contradict each other are refused: nothing that was asked for is left out in silence.
+//!
+//! | `sslmode`         | TLS                         | the server's certificate                                  |
+//! |-------------------|-----------------------------|-----------------------------------------------------------|
+//! | not given         | as `prefer`                 | with a root certificate: as `verify-full`                 |
+//! | `disable`         | no                          |                                                           |
+//! | `allow`, `prefer` | if the server has it for us | not checked; a root certificate is refused                |
+//! | `no-verify`       | demanded                    | not checked                                               |
+//! | `require`         | demanded                    | with a root certificate: as `verify-ca`; else not checked |
+//! | `verify-ca`       | demanded                    | from a root certificate that was given                    |
+//! | `verify-full`     | demanded                    | the same, or from the system's roots; and for the host    |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::dial::Socket;
+use super::fields::{Fields, Pem};
+use crate::error::Error;
+
+/// What the settings demand of TLS, checked as far as it can be without reading a file.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    mode: Mode,
+    root: Option<Pem>,
+    certificate: Option<Pem>,
+    key: Option<Pem>,
+    server_name: Option<String>,
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Disable,
+    Prefer,
+    NoVerify,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// libpq's name for the roots that the operating system trusts.
+const SYSTEM: &str = "system";
+
+impl Tls {
+    pub fn new(fields: &Fields) -> Result<Self, Error> {
+        let mode = match fields.ssl_mode.as_deref() {
+            // Who gives a root certificate wants it used.
+            None if fields.ssl_root_cert.is_some() => Mode::VerifyFull,
+            None | Some("allow" | "prefer") => Mode::Prefer,
+            Some("disable") => Mode::Disable,
+            Some("no-verify") => Mode::NoVerify,
+            Some("require") => Mode::Require,
+            Some("verify-ca") => Mode::VerifyCa,
+            Some("verify-full") => Mode::VerifyFull,
+            Some(_) => {
+                return Err(invalid(
+                    "sslmode must be disable, allow, prefer, no-verify, require, verify-ca or verify-full",
+                ));
+            }
+        };
+        match (mode, &fields.ssl_root_cert) {
+            (Mode::Prefer, Some(_)) => Err(invalid(
+                "sslmode allow and prefer accept plain text, where a root certificate checks nothing: \
+                 use sslmode=verify-full or verify-ca, or leave sslrootcert out",
+            )),
+            // Anyone can have a certificate from a public authority.
+            (Mode::Require | Mode::VerifyCa, Some(Pem::File(path))) if is_system(path) => {
+                Err(invalid("sslrootcert=system needs sslmode=verify-full"))
+            }
+            _ => Ok(()),
+        }?;
+        if mode != Mode::Disable
+            && let Some(name) = fields.ssl_unsupported
+        {
+            return Err(invalid(&format!("{name} is not supported: leave it out, or use sslmode=disable")));
+        }
+        Ok(Self {
+            mode,
+            root: fields.ssl_root_cert.clone(),
+            certificate: fields.ssl_cert.clone(),
+            key: fields.ssl_key.clone(),
+            server_name: fields.ssl_server_name.clone(),
+            directory: fields.ssl_directory.clone(),
+        })
+    }
+
+    /// Reads certificates and key as they are now, since short-lived ones change during a listener's life. `None`
+    /// stands for plain text. May wait for the file system.
+    pub fn load(&self) -> Result<Option<Connector>, Error> {
+        if self.mode == Mode::Disable {
+            return Ok(None);
+        }
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Tls(error.to_string()))?
+            // So rustls calls the choice of a verifier, since it may be one that checks too little.
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier(provider)?);
+        let config = match self.identity()? {
+            None => config.with_no_client_auth(),
+            Some((certificates, key)) => config
+                .with_client_auth_cert(certificates, key)
+                .map_err(|error| invalid(&format!("sslcert and sslkey do not make a pair: {error}")))?,
+        };
+        Ok(Some(Connector {
+            tls: MakeRustlsConnect::new(config),
+            server_name: self.server_name.clone(),
+            optional: self.mode == Mode::Prefer,
+        }))
+    }
+
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        Ok(match (self.mode, self.roots()?) {
+            (Mode::VerifyFull, Some(roots)) => {
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|error| Error::Tls(error.to_string()))?
+            }
+            (_, roots) => Arc::new(Lenient { roots, provider }),
+        })
+    }
+
+    /// The authorities that may vouch for the server, where there is to be a check.
+    fn roots(&self) -> Result<Option<RootCertStore>, Error> {
+        let given = match &self.root {
+            _ if matches!(self.mode, Mode::Disable | Mode::Prefer | Mode::NoVerify) => return Ok(None),
+            Some(Pem::File(path)) if is_system(path) => return system_roots().map(Some),
+            Some(pem) => Some(pem.clone()),
+            None => self.default_file("root.crt"),
+        };
+        match (given, self.mode) {
+            (Some(pem), _) => {
+                let mut roots = RootCertStore::empty();
+                let (usable, _) = roots.add_parsable_certificates(certificates("sslrootcert", &pem)?);
+                if usable == 0 {
+                    return Err(invalid("sslrootcert (ssl.ca) holds no certificate that can be read"));
+                }
+                Ok(Some(roots))
+            }
+            (None, Mode::VerifyFull) => system_roots().map(Some),
+            (None, Mode::VerifyCa) => Err(invalid(
+                "sslmode=verify-ca needs a root certificate: give sslrootcert, or use sslmode=verify-full",
+            )),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Who we are, should the server ask.
+    fn identity(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Error> {
+        let certificate = self.certificate.clone().or_else(|| self.default_file("postgresql.crt"));
+        let key = self.key.clone().or_else(|| self.default_file("postgresql.key"));
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                let key = PrivateKeyDer::from_pem_slice(&read("sslkey", &key)?)
+                    .map_err(|_| invalid("sslkey (ssl.key) holds no private key without a passphrase"))?;
+                Ok(Some((certificates("sslcert", &certificate)?, key)))
+            }
+            (Some(_), None) => Err(invalid("sslcert (ssl.cert) needs an sslkey (ssl.key)")),
+            (None, _) if self.key.is_some() => Err(invalid("sslkey (ssl.key) needs an sslcert (ssl.cert)")),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// A file that libpq reads without being told, if it exists.
+    fn default_file(&self, name: &str) -> Option<Pem> {
+        let path = self.directory.as_ref()?.join(name);
+        // One that cannot be looked at counts as there, so that reading it says why.
+        path.try_exists().unwrap_or(true).then_some(Pem::File(path))
+    }
+}
+
+/// Makes connections speak TLS.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: MakeRustlsConnect,
+    server_name: Option<String>,
+    /// Whether plain text will do where TLS cannot be had.
+    pub optional: bool,
+}
+
+/// The handshake of one connection.
+pub(super) type Handshake = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+
+impl Connector {
+    /// A handshake with a server that has to be `host`, unless the settings give it another name.
+    pub fn handshake(&self, host: &str) -> Handshake {
+        let name = self.server_name.as_deref().unwrap_or(host);
+        let Ok(handshake) = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls.clone(), name);
+        handshake
+    }
+}
+
+/// Checks less than everything: that the server has the key of the certificate it shows, and where there are roots,
+/// that one of them vouches for it now. Never whom it is for.
+#[derive(Debug)]
+struct Lenient {
+    roots: Option<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(roots) = &self.roots {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Error::Tls(
+            "the system has no root certificates: install them (ca-certificates), or give sslrootcert (ssl.ca)"
+                .into(),
+        ));
+    }
+    Ok(roots)
+}
+
+fn is_system(path: &Path) -> bool {
+    path == Path::new(SYSTEM)
+}
+
+fn certificates(field: &str, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates = CertificateDer::pem_slice_iter(&read(field, pem)?).collect::<Result<Vec<_>, _>>();
+    certificates
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| invalid(&format!("{} holds no certificate in PEM", both_names(field))))
+}
+
+/// The text, of which no error says anything.
+fn read(field: &str, pem: &Pem) -> Result<Vec<u8>, Error> {
+    match pem {
+        Pem::Text(text) => Ok(text.clone().into_bytes()),
+        Pem::File(path) => std::fs::read(path)
+            .map_err(|error| invalid(&format!("{field}: cannot read {}: {error}", path.display()))),
+    }
+}
+
+/// A field as libpq and as node-postgres call it.
+fn both_names(field: &str) -> String {
+    let node = match field {
+        "sslrootcert" => "ca",
+        "sslcert" => "cert",
+        _ => "key",
+    };
+    format!("{field} (ssl.{node})")
+}
+
+fn invalid(message: &str) -> Error {
+    Error::InvalidOptions(message.into())
+}
