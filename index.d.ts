@@ -166,6 +166,24 @@ declare class GenerationCounters {
 //#region ts/connection.d.ts
 /** A password, or a function that gives one; it is called before every attempt to connect. */
 type PasswordSource = string | (() => string | Promise<string>);
+/** Certificates or a key in PEM: text, its bytes, or several of them. */
+type PemSource = string | Uint8Array | readonly (string | Uint8Array)[];
+/**
+ * What TLS has to prove, in the names of Node's `tls.connect`. Options of Node's that demand more than this package can
+ * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
+ */
+interface TlsOptions {
+  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
+  rejectUnauthorized?: boolean | undefined;
+  /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
+  ca?: PemSource | undefined;
+  /** The certificate to show the server, followed by those that lead to one it knows. */
+  cert?: PemSource | undefined;
+  /** Its private key, without a passphrase. */
+  key?: PemSource | undefined;
+  /** Whom the server's certificate has to be for; by default the host. */
+  servername?: string | undefined;
+}
 /**
  * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
  * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
@@ -183,8 +201,11 @@ interface ConnectionOptions {
   password?: PasswordSource | undefined;
   /** The database whose notifications are listened to. */
   database?: string | undefined;
-  /** `false` for plain text. Anything else demands TLS, which is not supported yet: `start()` rejects. */
-  ssl?: boolean | object | undefined;
+  /**
+   * `false` for plain text; `true`, or an object, demands TLS and a certificate that is valid for the host: the same as
+   * `sslmode=verify-full`. What an object leaves out falls through like any other field.
+   */
+  ssl?: boolean | TlsOptions | undefined;
   /** What `pg_stat_activity` shows; by default `pg-generations/` and the process id. */
   application_name?: string | undefined;
   /** Command-line options for the server's backend. */
@@ -382,4 +403,4 @@ declare class PgGenerationsError extends Error {
   }: Failure): PgGenerationsError;
 }
 //#endregion
-export { type CheckResult, type ConnectionOptions, type DefinitionLookup, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, PgGenerationsError, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };
+export { type CheckResult, type ConnectionOptions, type DefinitionLookup, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, PgGenerationsError, type TlsOptions, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };

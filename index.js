@@ -317,7 +317,7 @@ function layer(name, options) {
 		if (typeof value === "string") return value;
 		throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`);
 	};
-	const { port, password, ssl, connectionTimeoutMillis: timeout } = options;
+	const { port, password, connectionTimeoutMillis: timeout } = options;
 	if (timeout !== void 0 && !(typeof timeout === "number" && timeout >= 0)) throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`);
 	const fields = {
 		url: text("connectionString"),
@@ -326,7 +326,7 @@ function layer(name, options) {
 		user: text("user"),
 		password: typeof password === "function" ? void 0 : text("password"),
 		database: text("database"),
-		sslMode: ssl === void 0 || ssl === null ? void 0 : ssl === false ? "disable" : "require",
+		...tlsFields(`${name}.ssl`, options.ssl),
 		applicationName: text("application_name"),
 		options: text("options"),
 		targetSessionAttrs: text("target_session_attrs"),
@@ -334,10 +334,52 @@ function layer(name, options) {
 	};
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== void 0));
 }
-/** libpq's variables as JavaScript sees them: in a worker they are a copy that native code does not see. */
+/** Options of `tls.connect` that ask for something which native code does not do. */
+const UNSUPPORTED_TLS_OPTIONS = [
+	"checkServerIdentity",
+	"ciphers",
+	"crl",
+	"maxVersion",
+	"minVersion",
+	"passphrase",
+	"pfx",
+	"pskCallback",
+	"secureContext",
+	"secureProtocol",
+	"sigalgs"
+];
+/** node-postgres' `ssl` in libpq's terms. */
+function tlsFields(name, ssl) {
+	if (ssl === void 0 || ssl === null) return {};
+	if (ssl === false) return { sslMode: "disable" };
+	if (ssl !== true && typeof ssl !== "object") throw new TypeError(`${name} must be a boolean or an object, got ${typeof ssl}`);
+	const options = ssl === true ? {} : ssl;
+	const unsupported = UNSUPPORTED_TLS_OPTIONS.find((option) => options[option] != null);
+	if (unsupported !== void 0) throw new TypeError(`${name}.${unsupported} is not supported: certificates are checked in native code`);
+	const { rejectUnauthorized = true, servername } = options;
+	if (typeof rejectUnauthorized !== "boolean") throw new TypeError(`${name}.rejectUnauthorized must be a boolean, got ${typeof rejectUnauthorized}`);
+	if (servername !== void 0 && typeof servername !== "string") throw new TypeError(`${name}.servername must be a string, got ${typeof servername}`);
+	return {
+		sslMode: rejectUnauthorized ? "verify-full" : "no-verify",
+		sslCa: pem(`${name}.ca`, options.ca),
+		sslCert: pem(`${name}.cert`, options.cert),
+		sslKey: pem(`${name}.key`, options.key),
+		sslServerName: servername
+	};
+}
+function pem(name, source) {
+	if (source === void 0 || source === null) return void 0;
+	return (Array.isArray(source) ? source : [source]).map((part) => {
+		if (typeof part === "string") return part;
+		if (part instanceof Uint8Array) return Buffer.from(part).toString("latin1");
+		throw new TypeError(`${name} must be PEM as a string or a Buffer, or an array of these`);
+	}).join("\n");
+}
+/** libpq's variables, and where its files are, as JavaScript sees them: in a worker they are a copy that native code does not see. */
 function environment() {
 	const variables = Object.entries(process.env).filter(([name]) => name.startsWith("PG"));
 	return {
+		HOME: home(),
 		PGUSER: systemUser(),
 		...Object.fromEntries(variables)
 	};
@@ -346,6 +388,13 @@ function systemUser() {
 	const { USER, USERNAME } = process.env;
 	try {
 		return USER ?? USERNAME ?? (0, node_os.userInfo)().username;
+	} catch {
+		return "";
+	}
+}
+function home() {
+	try {
+		return (0, node_os.homedir)();
 	} catch {
 		return "";
 	}

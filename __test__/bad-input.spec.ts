@@ -128,6 +128,11 @@ const nonsense: [name: string, message: RegExp, deps: object][] = [
   ['connectionTimeoutMillis', /connectionTimeoutMillis/, { connection: { connectionTimeoutMillis: -1 } }],
   ['a connection', /connection must be/, { connection: 5 }],
   ['a host', /connection\.host must be a string, got object/, { connection: { host: {} } }],
+  [
+    'a key',
+    /\(ssl\.key\)/,
+    { connection: { ssl: { rejectUnauthorized: false, cert: SECRET, key: SECRET } } },
+  ],
   ['a password', /connection\.password must be a string/, { connection: { password: 5 } }],
   ['an adapter', /dbAdapter\.config\.user must be a string/, { dbAdapter: { config: { user: 5 } } }],
   [

@@ -1,7 +1,8 @@
 // Where connection settings come from: field by field, and when.
 import assert from 'node:assert/strict'
-import { type TestContext, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import type { ConnectionOptions, ModuleCacheInvalidationListener } from '../index.js'
+import { setEnvironment } from './support/environment'
 import { listening, makeListener } from './support/listening'
 import { Admin, createDatabase } from './support/postgres'
 
@@ -16,18 +17,6 @@ before(async () => {
   ;[PGHOST, PGPORT, PGUSER] = [hostname, port || '5432', decodeURIComponent(username)]
   PGPASSWORD = decodeURIComponent(password)
 })
-
-/** Sets libpq's variables, and no others, until the end of the test. */
-function setEnvironment(t: TestContext, variables: Record<string, string>): void {
-  const names = Object.keys(process.env).filter((name) => name.startsWith('PG'))
-  const saved = Object.fromEntries(names.map((name) => [name, process.env[name]]))
-  for (const name of names) delete process.env[name]
-  Object.assign(process.env, variables)
-  t.after(() => {
-    for (const name of Object.keys(variables)) delete process.env[name]
-    Object.assign(process.env, saved)
-  })
-}
 
 function nameOf(url: string): string {
   return new URL(url).pathname.slice(1)

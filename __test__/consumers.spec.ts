@@ -71,6 +71,7 @@ test('strict TypeScript checks its use, in ESM and CommonJS', () => {
     import type {
       CheckResult, ConnectionOptions, DefinitionLookup, GenerationCountersOptions, ListenerEvent, ListenerState,
       ListenerStats, ModuleCacheInvalidation, ModuleCacheInvalidationListenerDeps, PasswordSource,
+      PemSource, TlsOptions,
     } from 'pg-generations'
 
     const options: GenerationCountersOptions = { capacity: 10, requireListener: true }
@@ -81,7 +82,9 @@ test('strict TypeScript checks its use, in ESM and CommonJS', () => {
       bumpModuleGeneration() {}, bumpRealmGeneration() {}, bumpGlobalGeneration() {},
     }
     const password: PasswordSource = async () => 'secret'
-    const connection: ConnectionOptions = { host: 'h', port: 5432, user: undefined, password, ssl: false }
+    const ca: PemSource = ['PEM', new Uint8Array()]
+    const ssl: TlsOptions = { rejectUnauthorized: true, ca, servername: 'h' }
+    const connection: ConnectionOptions = { host: 'h', port: 5432, user: undefined, password, ssl }
     const onEvent = (event: ListenerEvent): void => {
       if (event.type === 'lost') use(event.at.getTime(), event.cause, event.code)
       if (event.type === 'resynced') use(event.gapMs)

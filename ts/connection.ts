@@ -1,4 +1,4 @@
-import { userInfo } from 'node:os'
+import { homedir, userInfo } from 'node:os'
 
 import { answerPassword } from '#binding'
 import type { ConnectionLayer, PasswordReply } from '#binding'
@@ -7,6 +7,26 @@ import { messageOf } from './errors'
 
 /** A password, or a function that gives one; it is called before every attempt to connect. */
 export type PasswordSource = string | (() => string | Promise<string>)
+
+/** Certificates or a key in PEM: text, its bytes, or several of them. */
+export type PemSource = string | Uint8Array | readonly (string | Uint8Array)[]
+
+/**
+ * What TLS has to prove, in the names of Node's `tls.connect`. Options of Node's that demand more than this package can
+ * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
+ */
+export interface TlsOptions {
+  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
+  rejectUnauthorized?: boolean | undefined
+  /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
+  ca?: PemSource | undefined
+  /** The certificate to show the server, followed by those that lead to one it knows. */
+  cert?: PemSource | undefined
+  /** Its private key, without a passphrase. */
+  key?: PemSource | undefined
+  /** Whom the server's certificate has to be for; by default the host. */
+  servername?: string | undefined
+}
 
 /**
  * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
@@ -25,8 +45,11 @@ export interface ConnectionOptions {
   password?: PasswordSource | undefined
   /** The database whose notifications are listened to. */
   database?: string | undefined
-  /** `false` for plain text. Anything else demands TLS, which is not supported yet: `start()` rejects. */
-  ssl?: boolean | object | undefined
+  /**
+   * `false` for plain text; `true`, or an object, demands TLS and a certificate that is valid for the host: the same as
+   * `sslmode=verify-full`. What an object leaves out falls through like any other field.
+   */
+  ssl?: boolean | TlsOptions | undefined
   /** What `pg_stat_activity` shows; by default `pg-generations/` and the process id. */
   application_name?: string | undefined
   /** Command-line options for the server's backend. */
@@ -79,7 +102,7 @@ function layer(name: string, options: ConnectionOptions): ConnectionLayer {
     if (typeof value === 'string') return value
     throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`)
   }
-  const { port, password, ssl, connectionTimeoutMillis: timeout } = options
+  const { port, password, connectionTimeoutMillis: timeout } = options
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) {
     throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`)
   }
@@ -90,7 +113,7 @@ function layer(name: string, options: ConnectionOptions): ConnectionLayer {
     user: text('user'),
     password: typeof password === 'function' ? undefined : text('password'),
     database: text('database'),
-    sslMode: ssl === undefined || ssl === null ? undefined : ssl === false ? 'disable' : 'require',
+    ...tlsFields(`${name}.ssl`, options.ssl),
     applicationName: text('application_name'),
     options: text('options'),
     targetSessionAttrs: text('target_session_attrs'),
@@ -99,10 +122,70 @@ function layer(name: string, options: ConnectionOptions): ConnectionLayer {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
-/** libpq's variables as JavaScript sees them: in a worker they are a copy that native code does not see. */
+type TlsField = 'sslMode' | 'sslCa' | 'sslCert' | 'sslKey' | 'sslServerName'
+type TlsFields = { [field in TlsField]?: string | undefined }
+
+/** Options of `tls.connect` that ask for something which native code does not do. */
+const UNSUPPORTED_TLS_OPTIONS = [
+  'checkServerIdentity',
+  'ciphers',
+  'crl',
+  'maxVersion',
+  'minVersion',
+  'passphrase',
+  'pfx',
+  'pskCallback',
+  'secureContext',
+  'secureProtocol',
+  'sigalgs',
+]
+
+/** node-postgres' `ssl` in libpq's terms. */
+function tlsFields(name: string, ssl: unknown): TlsFields {
+  if (ssl === undefined || ssl === null) return {}
+  if (ssl === false) return { sslMode: 'disable' }
+  if (ssl !== true && typeof ssl !== 'object') {
+    throw new TypeError(`${name} must be a boolean or an object, got ${typeof ssl}`)
+  }
+  const options: TlsOptions = ssl === true ? {} : ssl
+  const unsupported = UNSUPPORTED_TLS_OPTIONS.find(
+    (option) => (options as Record<string, unknown>)[option] != null,
+  )
+  if (unsupported !== undefined) {
+    throw new TypeError(`${name}.${unsupported} is not supported: certificates are checked in native code`)
+  }
+  const { rejectUnauthorized = true, servername } = options
+  if (typeof rejectUnauthorized !== 'boolean') {
+    throw new TypeError(`${name}.rejectUnauthorized must be a boolean, got ${typeof rejectUnauthorized}`)
+  }
+  if (servername !== undefined && typeof servername !== 'string') {
+    throw new TypeError(`${name}.servername must be a string, got ${typeof servername}`)
+  }
+  return {
+    sslMode: rejectUnauthorized ? 'verify-full' : 'no-verify',
+    sslCa: pem(`${name}.ca`, options.ca),
+    sslCert: pem(`${name}.cert`, options.cert),
+    sslKey: pem(`${name}.key`, options.key),
+    sslServerName: servername,
+  }
+}
+
+function pem(name: string, source: unknown): string | undefined {
+  if (source === undefined || source === null) return undefined
+  const parts: unknown[] = Array.isArray(source) ? source : [source]
+  const texts = parts.map((part) => {
+    if (typeof part === 'string') return part
+    // PEM is ASCII; what is not will not be taken for PEM.
+    if (part instanceof Uint8Array) return Buffer.from(part).toString('latin1')
+    throw new TypeError(`${name} must be PEM as a string or a Buffer, or an array of these`)
+  })
+  return texts.join('\n')
+}
+
+/** libpq's variables, and where its files are, as JavaScript sees them: in a worker they are a copy that native code does not see. */
 function environment(): Record<string, string> {
   const variables = Object.entries(process.env).filter(([name]) => name.startsWith('PG'))
-  return { PGUSER: systemUser(), ...(Object.fromEntries(variables) as Record<string, string>) }
+  return { HOME: home(), PGUSER: systemUser(), ...(Object.fromEntries(variables) as Record<string, string>) }
 }
 
 function systemUser(): string {
@@ -111,6 +194,14 @@ function systemUser(): string {
     return USER ?? USERNAME ?? userInfo().username
   } catch {
     // A process whose uid has no name; the server will say that it wants a user.
+    return ''
+  }
+}
+
+function home(): string {
+  try {
+    return homedir()
+  } catch {
     return ''
   }
 }
