@@ -379,7 +379,8 @@ declare class ModuleCacheInvalidationListener {
  * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
  * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
  * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
- * * `PGGEN_TLS`: TLS is demanded and cannot be had.
+ * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,
+ *   expiry, issuer), or it refuses ours.
  * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
  * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
  * * `PGGEN_CONNECTION_LOST`: the connection ended.
