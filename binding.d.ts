@@ -213,6 +213,9 @@ export declare function realmGeneration(counters: CountersHandle, realm: string)
 /** What `start_listener` does when options are invalid, for a reason found before it came to that. */
 export declare function refuseStart(feed: FeedHandle, message: string): Failure
 
+/** The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range. */
+export declare function sharedCounters(name: string, capacity?: number | undefined | null): CountersHandle | string
+
 /** Stops the listener and calls back when its connection is closed. */
 export declare function shutDown(listener: ListenerHandle, callback: (failure: Failure | undefined | null) => void): void
 

@@ -861,6 +861,7 @@ module.exports.proven = nativeBinding.proven
 module.exports.quickCheck = nativeBinding.quickCheck
 module.exports.realmGeneration = nativeBinding.realmGeneration
 module.exports.refuseStart = nativeBinding.refuseStart
+module.exports.sharedCounters = nativeBinding.sharedCounters
 module.exports.shutDown = nativeBinding.shutDown
 module.exports.snapshot = nativeBinding.snapshot
 module.exports.startListener = nativeBinding.startListener

@@ -126,6 +126,26 @@ type CheckResult = 'unchanged' | 'changed' | 'unproven';
  */
 declare class GenerationCounters {
   #private;
+  /**
+   * The same counters in every thread of this process that asks for this name: one listener, in any of the threads,
+   * feeds them for all, and a snapshot taken in one thread can be checked in another.
+   *
+   * They are made when their name is first asked for, and live as long as the process: give names to purposes, not to
+   * data. Processes share nothing, and neither do several installed copies of this package.
+   *
+   * @param name by default `'default'`
+   * @param options the `capacity` decides at the first call; later ones leave it out or agree
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if counters of this name have another capacity, or if an
+   * argument makes no sense.
+   *
+   * @example
+   * // In the main thread:
+   * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
+   * await listener.start()
+   * // In each worker:
+   * const generations = GenerationCounters.shared()
+   */
+  static shared(name?: string, options?: Pick<GenerationCountersOptions, 'capacity'>): GenerationCounters;
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
   constructor(options?: GenerationCountersOptions);
   /** Says that a module became stale. */

@@ -176,6 +176,12 @@ function parseModuleCacheInvalidationPayload(payload) {
 }
 //#endregion
 //#region ts/counters.ts
+/** What `shared` gives to the constructor in the place of options. */
+var Existing = class {
+	constructor(native) {
+		this.native = native;
+	}
+};
 /** In the order of the binding's numbers. */
 const results = [
 	"unchanged",
@@ -198,16 +204,48 @@ let nativeCounters;
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
 */
-var GenerationCounters = class {
+var GenerationCounters = class GenerationCounters {
 	#native;
 	static {
 		nativeCounters = (counters) => typeof counters === "object" && counters !== null && #native in counters ? counters.#native : void 0;
 	}
+	/**
+	* The same counters in every thread of this process that asks for this name: one listener, in any of the threads,
+	* feeds them for all, and a snapshot taken in one thread can be checked in another.
+	*
+	* They are made when their name is first asked for, and live as long as the process: give names to purposes, not to
+	* data. Processes share nothing, and neither do several installed copies of this package.
+	*
+	* @param name by default `'default'`
+	* @param options the `capacity` decides at the first call; later ones leave it out or agree
+	* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if counters of this name have another capacity, or if an
+	* argument makes no sense.
+	*
+	* @example
+	* // In the main thread:
+	* const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
+	* await listener.start()
+	* // In each worker:
+	* const generations = GenerationCounters.shared()
+	*/
+	static shared(name = "default", options = {}) {
+		requireString("name", name);
+		requireOptions(options);
+		const { capacity } = options;
+		if (capacity !== void 0) requireCapacity(capacity);
+		const native = (0, _binding.sharedCounters)(name, capacity);
+		if (typeof native === "string") throw invalidArgument(native);
+		return new GenerationCounters(new Existing(native));
+	}
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
 	constructor(options = {}) {
-		if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+		if (options instanceof Existing) {
+			this.#native = options.native;
+			return;
+		}
+		requireOptions(options);
 		const { capacity = _binding.DEFAULT_CAPACITY, requireListener = false } = options;
-		if (!Number.isInteger(capacity) || capacity < 1 || capacity > _binding.MAX_CAPACITY) throw invalidArgument(`capacity must be a whole number from 1 to ${_binding.MAX_CAPACITY}, got ${String(capacity)}`);
+		requireCapacity(capacity);
 		if (typeof requireListener !== "boolean") throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`);
 		this.#native = (0, _binding.createCounters)(capacity, requireListener);
 	}
@@ -286,6 +324,13 @@ var GenerationCounters = class {
 		return (0, _binding.checkAny)(this.#native, taken, realm, modules);
 	}
 };
+function requireOptions(options) {
+	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+}
+function requireCapacity(capacity) {
+	if (Number.isInteger(capacity) && capacity >= 1 && capacity <= _binding.MAX_CAPACITY) return;
+	throw invalidArgument(`capacity must be a whole number from 1 to ${_binding.MAX_CAPACITY}, got ${String(capacity)}`);
+}
 //#endregion
 //#region ts/connection.ts
 /**
@@ -663,7 +708,7 @@ function checkDeps(deps) {
 	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
 	const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps;
 	const counters = nativeCounters(generations);
-	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very package");
+	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very copy of the package");
 	if (isGiven(definitionLookup) && typeof definitionLookup !== "object") throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`);
 	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
 	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);

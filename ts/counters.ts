@@ -13,6 +13,7 @@ import {
   proven as isProven,
   quickCheck,
   realmGeneration,
+  sharedCounters,
   snapshot as now,
 } from '#binding'
 import type { CountersHandle } from '#binding'
@@ -36,6 +37,13 @@ export interface GenerationCountersOptions {
  * was, or may have been. `'unproven'`: invalidations may be missed at the moment, so that nothing can be said.
  */
 export type CheckResult = 'unchanged' | 'changed' | 'unproven'
+
+/** What `shared` gives to the constructor in the place of options. */
+class Existing {
+  declare readonly capacity?: undefined
+
+  constructor(readonly native: CountersHandle) {}
+}
 
 /** In the order of the binding's numbers. */
 const results: readonly CheckResult[] = ['unchanged', 'changed', 'unproven']
@@ -65,15 +73,47 @@ export class GenerationCounters {
       typeof counters === 'object' && counters !== null && #native in counters ? counters.#native : undefined
   }
 
+  /**
+   * The same counters in every thread of this process that asks for this name: one listener, in any of the threads,
+   * feeds them for all, and a snapshot taken in one thread can be checked in another.
+   *
+   * They are made when their name is first asked for, and live as long as the process: give names to purposes, not to
+   * data. Processes share nothing, and neither do several installed copies of this package.
+   *
+   * @param name by default `'default'`
+   * @param options the `capacity` decides at the first call; later ones leave it out or agree
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if counters of this name have another capacity, or if an
+   * argument makes no sense.
+   *
+   * @example
+   * // In the main thread:
+   * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
+   * await listener.start()
+   * // In each worker:
+   * const generations = GenerationCounters.shared()
+   */
+  static shared(
+    name = 'default',
+    options: Pick<GenerationCountersOptions, 'capacity'> = {},
+  ): GenerationCounters {
+    requireString('name', name)
+    requireOptions(options)
+    const { capacity } = options
+    if (capacity !== undefined) requireCapacity(capacity)
+    const native = sharedCounters(name, capacity)
+    if (typeof native === 'string') throw invalidArgument(native)
+    return new GenerationCounters(new Existing(native))
+  }
+
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
   constructor(options: GenerationCountersOptions = {}) {
-    if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
-    const { capacity = DEFAULT_CAPACITY, requireListener = false } = options
-    if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_CAPACITY) {
-      throw invalidArgument(
-        `capacity must be a whole number from 1 to ${MAX_CAPACITY}, got ${String(capacity)}`,
-      )
+    if (options instanceof Existing) {
+      this.#native = options.native
+      return
     }
+    requireOptions(options)
+    const { capacity = DEFAULT_CAPACITY, requireListener = false } = options
+    requireCapacity(capacity)
     if (typeof requireListener !== 'boolean') {
       throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`)
     }
@@ -167,4 +207,13 @@ export class GenerationCounters {
     requireStrings('moduleURLs', modules)
     return checkModules(this.#native, taken, realm, modules)
   }
+}
+
+function requireOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
+}
+
+function requireCapacity(capacity: number): void {
+  if (Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY) return
+  throw invalidArgument(`capacity must be a whole number from 1 to ${MAX_CAPACITY}, got ${String(capacity)}`)
 }

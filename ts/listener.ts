@@ -332,7 +332,7 @@ function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHandle | 
   const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps
   const counters = nativeCounters(generations)
   if (isGiven(generations) && !counters) {
-    throw invalidArgument('generations must be a GenerationCounters made by this very package')
+    throw invalidArgument('generations must be a GenerationCounters made by this very copy of the package')
   }
   if (isGiven(definitionLookup) && typeof definitionLookup !== 'object') {
     throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`)

@@ -22,8 +22,13 @@ export class Program {
   readonly #process: ChildProcess
   readonly #ended: Promise<unknown[]>
 
-  constructor(t: TestContext, source: string, url = '') {
-    this.#process = spawn(process.execPath, ['-e', PRELUDE + source, url], {
+  /** A program that has to load the package itself. */
+  static bare(t: TestContext, source: string, url = ''): Program {
+    return new Program(t, source, url, '')
+  }
+
+  constructor(t: TestContext, source: string, url = '', prelude = PRELUDE) {
+    this.#process = spawn(process.execPath, ['-e', prelude + source, url], {
       cwd: ROOT,
       stdio: ['pipe', 'pipe', 'pipe'],
     })
@@ -50,9 +55,13 @@ export class Program {
     this.#process.stdin!.end()
   }
 
+  kill(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+
   /** How it ended: an exit code, or the name of a signal. */
-  async end(): Promise<number | string> {
-    const [code, signal] = await within('the end of the program', this.#ended)
+  async end(ms = DEADLINE_MS): Promise<number | string> {
+    const [code, signal] = await within('the end of the program', this.#ended, ms)
     return (code ?? signal) as number | string
   }
 }

@@ -28,6 +28,7 @@ mod clock;
 mod keys;
 mod options;
 mod proof;
+mod shared;
 mod stamps;
 mod sync;
 
@@ -39,6 +40,7 @@ use self::keys::{Keys, RealmKeys};
 pub use self::options::{CapacityError, DEFAULT_CAPACITY, MAX_CAPACITY, Options};
 pub use self::proof::Link;
 use self::proof::Proof;
+pub use self::shared::SharedError;
 use self::stamps::Stamps;
 use self::sync::{AtomicU64, Mutex, Ordering};
 

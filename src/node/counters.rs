@@ -9,6 +9,12 @@ use crate::generations::{self, GenerationCounters, Options, Verdict, snapshot_fr
 
 pub(super) type Handle = External<Arc<GenerationCounters>>;
 
+fn options(capacity: u32) -> Result<Options> {
+    Options::default()
+        .with_capacity(capacity as usize)
+        .map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
+}
+
 /// What a check says; the order of `check`'s words in the TypeScript face.
 fn number(verdict: Verdict) -> u32 {
     match verdict {
@@ -28,11 +34,19 @@ pub const MAX_CAPACITY: u32 = generations::MAX_CAPACITY as u32;
 /// New counters. Throws if the capacity is out of range.
 #[napi(catch_unwind, ts_return_type = "CountersHandle")]
 pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Handle> {
-    let options = Options::default()
-        .with_capacity(capacity as usize)
-        .map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
+    let options = options(capacity)?;
     let options = if require_listener { options.with_required_listener() } else { options };
     Ok(External::new(Arc::new(GenerationCounters::new(options))))
+}
+
+/// The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range.
+#[napi(catch_unwind, ts_return_type = "CountersHandle | string")]
+pub fn shared_counters(name: String, capacity: Option<u32>) -> Result<Either<Handle, String>> {
+    let options = capacity.map(options).transpose()?;
+    Ok(match GenerationCounters::shared(&name, options) {
+        Ok(counters) => Either::A(External::new(counters)),
+        Err(error) => Either::B(error.to_string()),
+    })
 }
 
 /// Bumps one module.
