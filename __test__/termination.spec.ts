@@ -4,6 +4,7 @@
 // processes.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL, encodeModuleInvalidation } from '../index.js'
 import { MODULE, REALM, adminOf } from './support/listening'
 import { randomFrom } from './support/mutate'
@@ -61,16 +62,16 @@ function backendsGone(admin: Admin): Promise<void> {
 
 /** Notifies until it is told to stop. */
 function traffic(admin: Admin): () => Promise<void> {
-  let going = true
+  const stop = new AbortController()
   const [payload = ''] = encodeModuleInvalidation(REALM, [MODULE])
   const done = (async () => {
-    while (going) {
+    while (!stop.signal.aborted) {
       await admin.notify(CHANNEL, payload)
-      await new Promise((resolve) => setTimeout(resolve, 2))
+      await setTimeout(2)
     }
   })()
   return () => {
-    going = false
+    stop.abort()
     return done
   }
 }
@@ -173,18 +174,22 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
         `${LIFE}
          const { writeSync } = require('node:fs')
          const generations = new GenerationCounters()
+         const act = () => { ${code} }
          function reached(moment) {
-           if (moment !== ${JSON.stringify(moment)}) return
            // Written at once, for the event loop may not turn again.
-           writeSync(1, moment + '\\n')
-           ${code && `const act = () => { ${code} }; moment === 'busy' ? act() : setTimeout(act, ${delay})`}
+           if (moment === ${JSON.stringify(moment)}) writeSync(1, moment + '\\n')
+           if (moment === 'busy') act()
+           else if (moment === ${JSON.stringify(moment)}) setTimeout(act, ${delay})
          }
          process.stdin.resume()
          live(generations, reached)`,
         url,
       )
       await program.line(moment)
-      if (signal) setTimeout(() => program.kill(signal), delay)
+      if (signal) {
+        await setTimeout(delay)
+        program.kill(signal)
+      }
       assert.equal(
         await program.end(LONG_MS),
         expected,
