@@ -24,7 +24,7 @@ fn every_function_of_the_binding_catches_panics() {
             }
         }
     }
-    assert_eq!(unguarded, [String::new(); 0]);
+    assert!(unguarded.is_empty(), "{unguarded:?}");
     assert!(guarded > 0, "no function was found at all");
 }
 
