@@ -299,7 +299,7 @@ interface ListenerStats {
   backendPid?: number;
 }
 //#endregion
-//#region ts/listener.d.ts
+//#region ts/deps.d.ts
 /** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
 interface DefinitionLookup {
   /** A module became stale. */
@@ -340,6 +340,8 @@ interface ModuleCacheInvalidationListenerDeps {
   /** Accepted from older callers and ignored. */
   pollIntervalMs?: number | undefined;
 }
+//#endregion
+//#region ts/listener.d.ts
 /**
  * Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
  * Once it was listening it reconnects for ever, on every kind of loss.

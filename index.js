@@ -458,6 +458,48 @@ function answerer(ask) {
 	return (reply) => void answer(reply);
 }
 //#endregion
+//#region ts/deps.ts
+/**
+* The native counters of valid deps.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type.
+*/
+function checkDeps(deps) {
+	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
+	const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps;
+	const counters = nativeCounters(generations);
+	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very copy of the package");
+	if (isGiven(definitionLookup) && typeof definitionLookup !== "object") throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`);
+	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
+	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
+	if (isGiven(onGap) && onGap !== "discard" && onGap !== "trust") throw invalidArgument("onGap must be 'discard' or 'trust'");
+	if (isGiven(maxQueuedCalls) && !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)) throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`);
+	return counters;
+}
+function isGiven(value) {
+	return value !== void 0 && value !== null;
+}
+/** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
+const LONGEST_MS = 2 ** 31 - 1;
+/**
+* The timings, with their defaults.
+*
+* @throws Error whose message names the option that is out of range.
+*/
+function resolveTimings(deps) {
+	const timing = (name, byDefault) => {
+		const value = deps[name] ?? byDefault;
+		if (typeof value === "number" && value >= 1 && value <= LONGEST_MS) return value;
+		throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`);
+	};
+	return {
+		heartbeatIntervalMs: timing("heartbeatIntervalMs", 1e4),
+		heartbeatTimeoutMs: timing("heartbeatTimeoutMs", 5e3),
+		connectTimeoutMs: timing("connectTimeoutMs", 3e4),
+		reconnectMaxDelayMs: timing("reconnectMaxDelayMs", 5e3)
+	};
+}
+//#endregion
 //#region ts/events.ts
 const warned = {
 	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
@@ -704,36 +746,6 @@ var ModuleCacheInvalidationListener = class {
 		}
 	}
 };
-function checkDeps(deps) {
-	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
-	const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps;
-	const counters = nativeCounters(generations);
-	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very copy of the package");
-	if (isGiven(definitionLookup) && typeof definitionLookup !== "object") throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`);
-	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
-	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
-	if (isGiven(onGap) && onGap !== "discard" && onGap !== "trust") throw invalidArgument("onGap must be 'discard' or 'trust'");
-	if (isGiven(maxQueuedCalls) && !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)) throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`);
-	return counters;
-}
-function isGiven(value) {
-	return value !== void 0 && value !== null;
-}
-/** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
-const LONGEST_MS = 2 ** 31 - 1;
-function resolveTimings(deps) {
-	const timing = (name, byDefault) => {
-		const value = deps[name] ?? byDefault;
-		if (typeof value === "number" && value >= 1 && value <= LONGEST_MS) return value;
-		throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`);
-	};
-	return {
-		heartbeatIntervalMs: timing("heartbeatIntervalMs", 1e4),
-		heartbeatTimeoutMs: timing("heartbeatTimeoutMs", 5e3),
-		connectTimeoutMs: timing("connectTimeoutMs", 3e4),
-		reconnectMaxDelayMs: timing("reconnectMaxDelayMs", 5e3)
-	};
-}
 function toEvent(item) {
 	const at = new Date(item.at ?? 0);
 	const { cause = "", count = 0 } = item;

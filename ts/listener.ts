@@ -10,59 +10,17 @@ import {
   tally,
   whenListening,
 } from '#binding'
-import type { CountersHandle, FeedHandle, FeedItem, ListenerHandle, ListenerTimings, Failure } from '#binding'
+import type { Failure, FeedHandle, FeedItem, ListenerHandle, ListenerTimings } from '#binding'
 
 import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from './codec'
 import type { ModuleCacheInvalidation } from './codec'
 import { resolveConnection } from './connection'
-import type { ConnectionOptions, ResolvedConnection } from './connection'
-import { nativeCounters } from './counters'
-import type { GenerationCounters } from './counters'
-import { invalidArgument, messageOf, PgGenerationsError } from './errors'
+import type { ResolvedConnection } from './connection'
+import { checkDeps, isGiven, resolveTimings } from './deps'
+import type { ModuleCacheInvalidationListenerDeps } from './deps'
+import { messageOf, PgGenerationsError } from './errors'
 import { warn } from './events'
 import type { ListenerEvent, ListenerState, ListenerStats } from './events'
-
-/** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
-export interface DefinitionLookup {
-  /** A module became stale. */
-  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void
-  /** Every module of a realm became stale. */
-  bumpRealmGeneration(resolvedRealmURL: string): void
-  /** Everything became stale. */
-  bumpGlobalGeneration(): void
-}
-
-/** What a {@link ModuleCacheInvalidationListener} works with: `generations`, `definitionLookup`, or both. */
-export interface ModuleCacheInvalidationListenerDeps {
-  /** Bumped natively, on the listener's own thread. */
-  generations?: GenerationCounters | undefined
-  /** Bumped through JavaScript calls, on the event loop. The methods are looked up at each call. */
-  definitionLookup?: DefinitionLookup | undefined
-  /** A `postgres://` URL, or fields with node-postgres' names. Read by `start()`. */
-  connection?: string | ConnectionOptions | undefined
-  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`. */
-  dbAdapter?: object | undefined
-  /** Told of every event. Without it, what an operator should know becomes a process warning. */
-  onEvent?: ((event: ListenerEvent) => void) | undefined
-  /** An echo is sent this often, in milliseconds; by default 10,000. */
-  heartbeatIntervalMs?: number | undefined
-  /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
-  heartbeatTimeoutMs?: number | undefined
-  /** `start()` gives up after this long on errors that waiting might heal, in milliseconds; by default 30,000. */
-  connectTimeoutMs?: number | undefined
-  /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
-  reconnectMaxDelayMs?: number | undefined
-  /**
-   * What the counters say while the listener is not listening. `'discard'`, the default: they are unproven, and
-   * everything counts as changed. `'trust'`: they go on as if nothing were missed; everything counts as changed once
-   * the listener listens again.
-   */
-  onGap?: 'discard' | 'trust' | undefined
-  /** The most calls that wait for the event loop; more become one `bumpGlobalGeneration()`. By default 10,000. */
-  maxQueuedCalls?: number | undefined
-  /** Accepted from older callers and ignored. */
-  pollIntervalMs?: number | undefined
-}
 
 /** One run of the listener, from a start to its end. */
 interface Run {
@@ -324,55 +282,6 @@ export class ModuleCacheInvalidationListener {
         code: 'PGGEN_ON_EVENT_THREW',
       })
     }
-  }
-}
-
-function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHandle | undefined {
-  if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
-  const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps
-  const counters = nativeCounters(generations)
-  if (isGiven(generations) && !counters) {
-    throw invalidArgument('generations must be a GenerationCounters made by this very copy of the package')
-  }
-  if (isGiven(definitionLookup) && typeof definitionLookup !== 'object') {
-    throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`)
-  }
-  if (!counters && !isGiven(definitionLookup)) {
-    throw invalidArgument('give generations, definitionLookup, or both: there is nothing to bump')
-  }
-  if (isGiven(onEvent) && typeof onEvent !== 'function') {
-    throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
-  }
-  if (isGiven(onGap) && onGap !== 'discard' && onGap !== 'trust') {
-    throw invalidArgument("onGap must be 'discard' or 'trust'")
-  }
-  if (
-    isGiven(maxQueuedCalls) &&
-    !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)
-  ) {
-    throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`)
-  }
-  return counters
-}
-
-function isGiven<T>(value: T | undefined | null): value is T {
-  return value !== undefined && value !== null
-}
-
-/** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
-const LONGEST_MS = 2 ** 31 - 1
-
-function resolveTimings(deps: ModuleCacheInvalidationListenerDeps): ListenerTimings {
-  const timing = (name: keyof ModuleCacheInvalidationListenerDeps, byDefault: number): number => {
-    const value: unknown = deps[name] ?? byDefault
-    if (typeof value === 'number' && value >= 1 && value <= LONGEST_MS) return value
-    throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`)
-  }
-  return {
-    heartbeatIntervalMs: timing('heartbeatIntervalMs', 10_000),
-    heartbeatTimeoutMs: timing('heartbeatTimeoutMs', 5_000),
-    connectTimeoutMs: timing('connectTimeoutMs', 30_000),
-    reconnectMaxDelayMs: timing('reconnectMaxDelayMs', 5_000),
   }
 }
 
