@@ -582,8 +582,8 @@ var ModuleCacheInvalidationListener = class {
 	* again afterwards.
 	*/
 	shutDown() {
-		const handle = this.#latest;
-		if (!this.#run || !handle) return this.#stopping ?? Promise.resolve();
+		const handle = this.#run?.handle;
+		if (!handle) return this.#stopping ?? Promise.resolve();
 		this.#run = void 0;
 		running.delete(this);
 		this.#stopping = new Promise((resolve) => {

@@ -104,29 +104,22 @@ for (const [name, strike] of Object.entries(losses)) {
   })
 }
 
-test('a network that swallows everything is noticed by the heartbeat', async (t) => {
-  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000 })
-  const { proxy, url } = scene
-  await assertFailsClosed(
-    scene,
-    url,
-    'PGGEN_HEARTBEAT_TIMEOUT',
-    () => proxy.swallow(),
-    () => proxy.heal(),
-  )
-})
-
-test('a network that delivers nothing to us is noticed by the heartbeat', async (t) => {
-  const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000 })
-  const { proxy, url } = scene
-  await assertFailsClosed(
-    scene,
-    url,
-    'PGGEN_HEARTBEAT_TIMEOUT',
-    () => proxy.swallow('to client'),
-    () => proxy.heal(),
-  )
-})
+for (const [what, direction] of [
+  ['swallows everything', 'both'],
+  ['delivers nothing to us', 'to client'],
+] as const) {
+  test(`a network that ${what} is noticed by the heartbeat`, async (t) => {
+    const scene = await stage(t, { heartbeatIntervalMs: 50, heartbeatTimeoutMs: 3_000 })
+    const { proxy, url } = scene
+    await assertFailsClosed(
+      scene,
+      url,
+      'PGGEN_HEARTBEAT_TIMEOUT',
+      () => proxy.swallow(direction),
+      () => proxy.heal(),
+    )
+  })
+}
 
 for (const [how, down] of [
   ['stopped', (server) => server.stop()],

@@ -96,8 +96,8 @@ export class ModuleCacheInvalidationListener {
    * again afterwards.
    */
   shutDown(): Promise<void> {
-    const handle = this.#latest
-    if (!this.#run || !handle) return this.#stopping ?? Promise.resolve()
+    const handle = this.#run?.handle
+    if (!handle) return this.#stopping ?? Promise.resolve()
     this.#run = undefined
     running.delete(this)
     this.#stopping = new Promise((resolve) => {
