@@ -107,8 +107,17 @@ pub enum Error {
     /// The operating system gave no thread or runtime.
     #[error("cannot start the listener's thread ({0})")]
     Thread(Arc<io::Error>),
+    /// A fence was not through in time.
+    #[error("the fence was not through within {} ms", .limit.as_millis())]
+    FenceTimeout {
+        /// The limit the caller set.
+        limit: Duration,
+    },
+    /// Nothing is heard at present, and the caller did not want to wait until something is.
+    #[error("the listener is not listening at present: invalidations may be missed")]
+    NotListening,
     /// The listener was shut down first.
-    #[error("the listener was shut down before it was listening")]
+    #[error("the listener was shut down")]
     Stopped,
 }
 
@@ -135,6 +144,8 @@ impl Error {
             Self::HeartbeatTimeout { .. } => "PGGEN_HEARTBEAT_TIMEOUT",
             Self::Panic(_) => "PGGEN_PANIC",
             Self::Thread(_) => "PGGEN_THREAD",
+            Self::FenceTimeout { .. } => "PGGEN_FENCE_TIMEOUT",
+            Self::NotListening => "PGGEN_NOT_LISTENING",
             Self::Stopped => "PGGEN_STOPPED",
         }
     }

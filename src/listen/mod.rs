@@ -5,6 +5,7 @@
 
 mod config;
 mod dial;
+mod fences;
 mod fields;
 mod session;
 mod sql;
@@ -19,6 +20,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Settings, Timings};
+use self::fences::Fences;
+pub use self::fences::{Covers, Fence, InGap};
 pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
 use crate::error::Error;
 
@@ -127,7 +130,7 @@ impl Listener {
         sink: Arc<dyn Sink>,
         predecessor: Option<Arc<Listener>>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { stop: CancellationToken::new(), status: Mutex::new(Status::new()) });
+        let shared = Arc::new(Shared::new());
         let worker = worker::Worker::new(settings, channels, Arc::clone(&sink), Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("pg-generations".into())
@@ -152,6 +155,15 @@ impl Listener {
         };
         drop(status);
         reply(answer);
+    }
+
+    /// Calls `reply` when all that was committed before this call has been handed to the sink; what that covers, and
+    /// how long it may take, `fence` says. Fails when the listener stops first.
+    ///
+    /// Whoever asks while a fence is under way shares the next with all others who do: two round trips serve any
+    /// number of callers.
+    pub fn fence(&self, fence: Fence, reply: Reply) {
+        self.shared.fences.ask(fence, reply);
     }
 
     /// Stops the listener; `reply` is called when its connection is closed, within two seconds whatever the network
@@ -201,6 +213,7 @@ impl Drop for Listener {
 /// What the handle and the thread have in common.
 struct Shared {
     stop: CancellationToken,
+    fences: Fences,
     /// A mutex, not atomics: who asks to be told must not slip in between a change and its telling.
     status: Mutex<Status>,
 }
@@ -236,6 +249,11 @@ impl Status {
 }
 
 impl Shared {
+    fn new() -> Self {
+        let status = Mutex::new(Status::new());
+        Self { stop: CancellationToken::new(), fences: Fences::new(), status }
+    }
+
     fn enter(&self, state: State) {
         self.status.lock().enter(state);
     }
@@ -243,9 +261,19 @@ impl Shared {
     /// Moves on to `Listening` and lets `announce` say so, as one step: whoever has heard of it finds the state, and
     /// whoever finds the state can rely on all that `announce` did.
     fn enter_listening(&self, announce: impl FnOnce()) {
+        let asked = self.fences.mark();
         let mut status = self.status.lock();
         announce();
         status.enter(State::Listening);
+        drop(status);
+        // The resync has invalidated everything: that covers whoever asked before it.
+        self.fences.listening();
+        self.fences.pass(asked, Covers::Released);
+    }
+
+    fn enter_gap(&self) {
+        self.enter(State::Reconnecting);
+        self.fences.lost();
     }
 
     /// Moves on to `state` and tells everyone who waits for it how it went.
@@ -258,6 +286,9 @@ impl Shared {
             }
             std::mem::take(&mut status.awaiting_listen)
         };
+        if let Err(reason) = outcome {
+            self.fences.close(reason);
+        }
         for reply in waiting {
             reply(outcome.clone());
         }

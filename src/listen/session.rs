@@ -16,6 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage
 
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
+use super::fences::{Covers, Fences};
 use super::tls::Connector;
 use super::{Event, Sink, sql};
 use crate::error::Error;
@@ -142,21 +143,40 @@ impl Session {
         Err(Error::ListenSwallowed { address })
     }
 
-    /// Listens until the connection is lost, which is the only way this ends.
-    pub async fn run(&mut self, settings: &Settings, sink: &dyn Sink) -> Result<Infallible, Error> {
+    /// Listens until the connection is lost, which is the only way this ends. Meanwhile serves those who wait for a
+    /// fence.
+    pub async fn run(
+        &mut self,
+        settings: &Settings,
+        fences: &Fences,
+        sink: &dyn Sink,
+    ) -> Result<Infallible, Error> {
         let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
         loop {
             let proven = Instant::now();
-            self.inbox.during(sink, sleep(interval)).await?;
-            // A process that was frozen wakes up here. What it could not hear is as old as the freeze was long, and to
-            // wait for an echo now would be to believe it for as long again.
-            if proven.elapsed() > interval + limit {
-                return Err(Error::HeartbeatTimeout { limit });
+            let mut due = pin!(sleep(interval));
+            loop {
+                let wanted = async {
+                    tokio::select! {
+                        biased;
+                        () = &mut due => None,
+                        covers = fences.wanted() => Some(covers),
+                    }
+                };
+                let wanted = self.inbox.during(sink, wanted).await?;
+                // A process that was frozen wakes up here. What it could not hear is as old as the freeze was long,
+                // and to wait for an answer now would be to believe it for as long again.
+                if proven.elapsed() > interval + limit {
+                    return Err(Error::HeartbeatTimeout { limit });
+                }
+                match wanted {
+                    Some(Covers::Acknowledged) => self.round_trip(limit, fences, sink).await?,
+                    Some(Covers::Released) | None => break,
+                }
             }
-            self.heartbeat(limit, sink).await?;
+            self.heartbeat(limit, fences, sink).await?;
         }
     }
-
     /// Ends the session politely, as far as the network lets us.
     pub async fn close(self) {
         let Self { client, mut inbox, .. } = self;
@@ -217,22 +237,40 @@ impl Session {
         Ok(())
     }
 
-    /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers.
-    async fn heartbeat(&mut self, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
+    /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers. It lets
+    /// the fences through that were asked for before it.
+    async fn heartbeat(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
         loop {
+            let asked = fences.mark();
             match self.echo(sink, limit).await {
                 Ok(round_trip) => {
                     sink.event(Event::Echo { round_trip, at: SystemTime::now() });
+                    fences.pass(asked, Covers::Released);
                     return Ok(());
                 }
                 // NOTIFY takes a lock that is held through another's commit, perhaps for long. Our lock_timeout
                 // let go of it; what was pending has been delivered with the error, so the connection is alive.
-                Err(error) if error.sql_state() == Some("55P03") => {}
+                Err(error) if error.sql_state() == Some("55P03") => {
+                    fences.pass(asked, Covers::Acknowledged);
+                }
                 // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
-                Err(error) if error.sql_state() == Some("54000") => return Ok(()),
+                Err(error) if error.sql_state() == Some("54000") => {
+                    fences.pass(asked, Covers::Acknowledged);
+                    fences.fail(asked, error);
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// A round trip that sends nothing to anybody, for the fences that it is enough for.
+    async fn round_trip(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
+        let asked = fences.mark();
+        let answered = self.inbox.during(sink, self.client.batch_execute(sql::NOTHING));
+        timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??;
+        fences.pass(asked, Covers::Acknowledged);
+        Ok(())
     }
 
     /// Sends ourselves a nonce and waits until it comes back. Notifications come in the order of their commits, so

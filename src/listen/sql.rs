@@ -20,6 +20,9 @@ pub(super) const RESET_SESSION: &str =
 pub(super) const IDENTIFY: &str =
     "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
 
+/// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
+pub(super) const NOTHING: &str = "";
+
 /// Subscribes to every channel in one transaction: all of them, or an error.
 pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String {
     channels

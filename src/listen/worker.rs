@@ -79,10 +79,13 @@ impl Worker {
     }
 
     fn sessions(&mut self, runtime: &Runtime) -> Result<(), Error> {
-        let stop = self.shared.stop.clone();
+        let shared = Arc::clone(&self.shared);
+        let stop = &shared.stop;
         loop {
             // A panic is a loss like any other: it ends the session, not the listener.
-            let ended = self.guarded(|worker| runtime.block_on(stop.run_until_cancelled(worker.session())));
+            let ended = self.guarded(|worker| {
+                runtime.block_on(stop.run_until_cancelled(watched(&shared, worker.session())))
+            });
             let error = match ended {
                 Ok(None) => return Ok(()),
                 Ok(Some(Err(error))) | Err(error) => error,
@@ -93,7 +96,7 @@ impl Worker {
                 Ok(pause) => pause?,
                 Err(_) => self.pause(),
             };
-            let paused = async { stop.run_until_cancelled(sleep(pause)).await };
+            let paused = async { stop.run_until_cancelled(watched(&shared, sleep(pause))).await };
             if runtime.block_on(paused).is_none() {
                 return Ok(());
             }
@@ -127,7 +130,7 @@ impl Worker {
         self.failed = 0;
         self.last_failure = None;
         self.shared.settle(State::Listening, &Ok(()));
-        session.run(&self.settings, &*self.sink).await
+        session.run(&self.settings, &self.shared.fences, &*self.sink).await
     }
 
     /// Tells of the end of a session or of an attempt, and says how long to pause before the next; or that there is
@@ -136,7 +139,7 @@ impl Worker {
         let now = Instant::now();
         if let Phase::Listening { since } = self.phase {
             self.phase = Phase::Gap { since: now };
-            self.shared.enter(State::Reconnecting);
+            self.shared.enter_gap();
             self.sink.event(Event::Lost { error });
             // A session that ends as soon as it is set up must not make us hammer the server.
             let cap = self.settings.timings.reconnect_max_delay;
@@ -166,6 +169,14 @@ impl Worker {
     /// A panic, ours or the sink's, becomes an error; the process goes on.
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
         catch_unwind(AssertUnwindSafe(|| work(self))).map_err(|panic| Error::Panic(panic_text(&*panic)))
+    }
+}
+
+/// Does `work` and meanwhile keeps the deadlines of those who wait for a fence.
+async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        output = work => output,
+        never = shared.fences.expire() => match never {},
     }
 }
 

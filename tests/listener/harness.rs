@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use pg_generations::error::Error;
 use pg_generations::feed::{Feed, FeedOptions, OnGap};
 use pg_generations::generations::{GenerationCounters, Options, Verdict};
-use pg_generations::listen::{Event, Fields, Listener, Settings, Sink, Timings};
+use pg_generations::listen::{Event, Fence, Fields, Listener, Settings, Sink, Timings};
 use pg_generations::payload::CHANNEL;
 
 use crate::support::{Admin, DEADLINE};
@@ -155,7 +155,13 @@ pub fn shut_down(listener: &Listener) {
     listener.join();
 }
 
-fn wait(ask: impl FnOnce(pg_generations::listen::Reply)) -> Result<(), Error> {
+/// Waits for the outcome of a fence.
+pub fn fence(listener: &Listener, fence: Fence) -> Result<(), Error> {
+    wait(|reply| listener.fence(fence, reply))
+}
+
+/// Asks for something and waits for the outcome.
+pub fn wait(ask: impl FnOnce(pg_generations::listen::Reply)) -> Result<(), Error> {
     let (sender, receiver) = mpsc::channel();
     // A reply that comes after the deadline finds nobody.
     ask(Box::new(move |outcome| drop(sender.send(outcome))));

@@ -7,6 +7,7 @@ mod support;
 
 mod chaos;
 mod faults;
+mod fences;
 mod harness;
 mod lifecycle;
 mod listening;

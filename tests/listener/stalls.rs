@@ -13,7 +13,7 @@ use crate::support::{Admin, Database, PostgresServer, until};
 
 /// Has a commit wait for a standby that never comes, and `meanwhile` done while it does. Such a commit holds the lock
 /// that every NOTIFY needs.
-fn with_a_stuck_commit(server: &PostgresServer, admin: &Admin, meanwhile: impl FnOnce()) {
+pub fn with_a_stuck_commit(server: &PostgresServer, admin: &Admin, meanwhile: impl FnOnce()) {
     admin.execute("CREATE TABLE t (i int)");
     admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     admin.execute("SELECT pg_reload_conf()");
