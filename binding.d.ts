@@ -158,10 +158,23 @@ export interface FeedTally {
   echoRoundTripMs?: number
   /** The session's backend. */
   backendPid?: number
+  /** The session's server. */
+  server?: string
 }
+
+/**
+ * Calls back when all that was committed before this call has been handed on; or why that cannot be said.
+ *
+ * With `after_lock` it also covers commits that somebody knows of by a lock they held. Without `wait_in_gap` it fails
+ * while the listener is not listening.
+ */
+export declare function fence(listener: ListenerHandle, afterLock: boolean, waitInGap: boolean, limitMs: number, callback: (failure: Failure | undefined | null) => void): void
 
 /** The global generation. */
 export declare function globalGeneration(counters: CountersHandle): number
+
+/** The query that tells which server answers it. */
+export declare function identityQuery(): string
 
 /** Waits until the thread is gone: microseconds, once `shut_down` has called back. */
 export declare function join(listener: ListenerHandle): void

@@ -297,6 +297,11 @@ interface ListenerStats {
   echoRoundTripMs?: number;
   /** The process id of the server's backend; absent while there is no connection. */
   backendPid?: number;
+  /**
+   * Which server and database the listener is connected to: a text to compare with what another connection gets from
+   * {@link SERVER_IDENTITY_QUERY}. Absent while there is no connection, and where the server does not tell.
+   */
+  server?: string;
 }
 //#endregion
 //#region ts/deps.d.ts
@@ -340,6 +345,15 @@ interface ModuleCacheInvalidationListenerDeps {
   /** Accepted from older callers and ignored. */
   pollIntervalMs?: number | undefined;
 }
+/** What {@link ModuleCacheInvalidationListener.fence} waits for, and for how long. */
+interface FenceOptions {
+  /** It rejects after this long, in milliseconds; by default 5,000. */
+  timeoutMs?: number | undefined;
+  /** Whether it also covers commits that the caller knows of by having got a lock they held. By default not. */
+  afterLock?: boolean | undefined;
+  /** What it does while the listener is not listening: `'wait'` for the resync, the default, or `'reject'` at once. */
+  inGap?: 'wait' | 'reject' | undefined;
+}
 //#endregion
 //#region ts/listener.d.ts
 /**
@@ -380,6 +394,28 @@ declare class ModuleCacheInvalidationListener {
    * URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
    */
   handleNotification(payload: string | undefined): void;
+  /**
+   * Resolves when every invalidation whose transaction was committed before this call is in the counters, and, with a
+   * `definitionLookup`, when its calls for them have returned. A check after that misses nothing that was committed
+   * before.
+   *
+   * "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
+   * that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
+   * listeners, so a fence of the plain kind may be too early for that.
+   *
+   * Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
+   * wakes every other listening session of the database. Callers that come while one is under way share the next. A
+   * pending fence keeps the process alive.
+   *
+   * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
+   * promise; or rejects, as `inGap` says.
+   *
+   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
+   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
+   * server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+   * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
+   */
+  fence(options?: FenceOptions): Promise<void>;
   /** Where the listener is in its life. */
   get state(): ListenerState;
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
@@ -409,6 +445,8 @@ declare class ModuleCacheInvalidationListener {
  * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
  * * `PGGEN_PANIC`: a bug in this package.
  * * `PGGEN_THREAD`: the operating system gave no thread.
+ * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
+ * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 declare class PgGenerationsError extends Error {
@@ -426,4 +464,20 @@ declare class PgGenerationsError extends Error {
   }: Failure): PgGenerationsError;
 }
 //#endregion
-export { type CheckResult, type ConnectionOptions, type DefinitionLookup, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, PgGenerationsError, type TlsOptions, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };
+//#region ts/sql/query.d.ts
+/** A statement as node-postgres' `query` takes it. */
+interface Query {
+  /** One statement, with `$1`, `$2`, … for the values. */
+  text: string;
+  /** The values, in order. */
+  values: unknown[];
+}
+/**
+ * A query whose one row and column tells which server and database answers it: the same as
+ * {@link ListenerStats.server} exactly if it is the server and the database that the listener is
+ * connected to, started when that was. A standby differs from its primary, and a server from itself once it was
+ * started again.
+ */
+declare const SERVER_IDENTITY_QUERY: string;
+//#endregion
+export { type CheckResult, type ConnectionOptions, type DefinitionLookup, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type TlsOptions, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };

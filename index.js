@@ -24,6 +24,8 @@ let node_os = require("node:os");
 * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
 * * `PGGEN_PANIC`: a bug in this package.
 * * `PGGEN_THREAD`: the operating system gave no thread.
+* * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
+* * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
 * * `PGGEN_STOPPED`: `shutDown()` came first.
 */
 var PgGenerationsError = class PgGenerationsError extends Error {
@@ -479,8 +481,33 @@ function checkDeps(deps) {
 function isGiven(value) {
 	return value !== void 0 && value !== null;
 }
+function isDuration(value) {
+	return typeof value === "number" && value >= 1 && value <= LONGEST_MS;
+}
+function notADuration(value) {
+	return `must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`;
+}
 /** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
 const LONGEST_MS = 2 ** 31 - 1;
+/**
+* The options, with their defaults.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if one makes no sense.
+*/
+function checkFenceOptions(options) {
+	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+	const timeoutMs = options.timeoutMs ?? 5e3;
+	const afterLock = options.afterLock ?? false;
+	const inGap = options.inGap ?? "wait";
+	if (!isDuration(timeoutMs)) throw invalidArgument(`timeoutMs ${notADuration(timeoutMs)}`);
+	if (typeof afterLock !== "boolean") throw invalidArgument("afterLock must be true or false");
+	if (inGap !== "wait" && inGap !== "reject") throw invalidArgument("inGap must be 'wait' or 'reject'");
+	return {
+		timeoutMs,
+		afterLock,
+		inGap
+	};
+}
 /**
 * The timings, with their defaults.
 *
@@ -489,8 +516,8 @@ const LONGEST_MS = 2 ** 31 - 1;
 function resolveTimings(deps) {
 	const timing = (name, byDefault) => {
 		const value = deps[name] ?? byDefault;
-		if (typeof value === "number" && value >= 1 && value <= LONGEST_MS) return value;
-		throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`);
+		if (isDuration(value)) return value;
+		throw new Error(`${name} ${notADuration(value)}`);
 	};
 	return {
 		heartbeatIntervalMs: timing("heartbeatIntervalMs", 1e4),
@@ -520,189 +547,81 @@ function warn(event) {
 	});
 }
 //#endregion
-//#region ts/listener.ts
+//#region ts/replay.ts
 /** How long queued calls and events may hold up the event loop at a time. */
 const TURN_MS = 10;
-/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
-const running = /* @__PURE__ */ new Set();
-/**
-* Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
-* Once it was listening it reconnects for ever, on every kind of loss.
-*
-* @example
-* const generations = new GenerationCounters()
-* const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
-* await listener.start()
-* // …
-* await listener.shutDown()
-*/
-var ModuleCacheInvalidationListener = class {
+/** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
+var Replay = class {
+	feed;
 	#deps;
-	#feed;
-	#run;
-	/** The latest run, kept after its end: a new run waits for it, and its state is ours. */
-	#latest;
-	#stopping;
 	/** Taken from the feed, oldest first, and the first of them that is not done yet. */
 	#items = [];
 	#next = 0;
+	/** Told when the items are done, and when those are that the feed holds by now. */
+	#awaitingItems = [];
+	#awaitingFeed = [];
 	#draining = false;
 	#scheduled = false;
-	#constructed = /* @__PURE__ */ new Date();
-	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
-	constructor(deps) {
-		const counters = checkDeps(deps);
-		this.#deps = { ...deps };
+	constructor(deps, counters) {
+		this.#deps = deps;
 		const bound = deps.maxQueuedCalls ?? 1e4;
 		const wake = weakly(this, (self) => self.#wake());
-		this.#feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
+		this.feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
 	}
-	/**
-	* Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
-	* every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
-	*
-	* The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
-	* a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
-	* also an event.
-	*
-	* @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
-	* `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
-	*/
-	start() {
-		const run = this.#run;
-		const state = run && (0, _binding.listenerState)(run.handle).name;
-		if (!run || state === "stopped") return handled(this.#begin());
-		if (state !== "reconnecting") return run.started;
-		run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced));
-		return run.resynced;
-	}
-	/**
-	* Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
-	* from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
-	* again afterwards.
-	*/
-	shutDown() {
-		const handle = this.#run?.handle;
-		if (!handle) return this.#stopping ?? Promise.resolve();
-		this.#run = void 0;
-		running.delete(this);
-		this.#stopping = new Promise((resolve) => {
-			(0, _binding.shutDown)(handle, () => {
-				(0, _binding.join)(handle);
-				this.#drain();
-				resolve();
-			});
-		});
-		return this.#stopping;
-	}
-	/**
-	* Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
-	* URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
-	*/
-	handleNotification(payload) {
-		const text = typeof payload === "string" ? payload : "";
-		const invalidation = (0, _binding.dispatch)(this.#feed, text.isWellFormed() ? text : "(ill-formed text)");
+	/** Handles a payload as if it had just been received, and does what is queued now. */
+	handle(payload) {
+		const invalidation = (0, _binding.dispatch)(this.feed, payload);
 		if (invalidation) this.#replay(invalidation);
-		this.#drain();
+		this.drain();
 	}
-	/** Where the listener is in its life. */
-	get state() {
-		return this.#latest ? (0, _binding.listenerState)(this.#latest).name : "stopped";
-	}
-	/** Counts since construction, and where the listener stands. Costs a few microseconds. */
-	stats() {
-		const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, ...counts } = (0, _binding.tally)(this.#feed);
-		const state = this.#latest && (0, _binding.listenerState)(this.#latest);
-		return {
-			state: state?.name ?? "stopped",
-			since: state ? new Date(state.since) : this.#constructed,
-			...counts,
-			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) },
-			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
-			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
-			...backendPid !== void 0 && { backendPid }
-		};
-	}
-	/** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
-	#begin() {
-		const started = this.#spawn();
-		if ("code" in started) {
-			this.#drain();
-			return Promise.reject(PgGenerationsError.from(started));
-		}
-		const handle = started;
-		this.#latest = handle;
-		running.add(this);
-		const run = {
-			handle,
-			started: Promise.resolve()
-		};
-		run.started = this.#whenListening(handle).catch((error) => {
-			if (this.#run === run) {
-				this.#run = void 0;
-				running.delete(this);
-			}
-			throw error;
-		});
-		this.#run = run;
-		return run.started;
-	}
-	#spawn() {
-		let connection;
-		let timings;
-		try {
-			connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter);
-			timings = resolveTimings(this.#deps);
-		} catch (error) {
-			return (0, _binding.refuseStart)(this.#feed, messageOf(error));
-		}
-		const { layers, environment, askPassword, askPasswordLayer } = connection;
-		return (0, _binding.startListener)(this.#feed, layers, environment, askPassword, askPasswordLayer, timings, this.#latest);
-	}
-	#whenListening(handle) {
-		return new Promise((resolve, reject) => {
-			(0, _binding.whenListening)(handle, (failure) => {
-				this.#drain();
-				if (failure) reject(PgGenerationsError.from(failure));
-				else resolve();
-			});
-		});
-	}
-	/** Sees to what the listener's thread has queued, in turns that leave the event loop time for others. */
-	#wake() {
-		if (this.#scheduled) return;
-		this.#scheduled = true;
-		setImmediate(() => {
-			this.#scheduled = false;
-			this.#drain(TURN_MS);
-			if (this.#next < this.#items.length) this.#wake();
+	/** Resolves when every call that is queued by now has returned. */
+	caughtUp() {
+		if (!this.#deps.definitionLookup) return Promise.resolve();
+		return new Promise((resolve) => {
+			this.#awaitingFeed.push(resolve);
+			this.#wake();
 		});
 	}
 	/**
 	* Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
 	* a call from within itself leaves everything to the outer one.
 	*/
-	#drain(limitMs = Infinity) {
+	drain(limitMs = Infinity) {
 		if (this.#draining) return;
 		this.#draining = true;
 		try {
 			const end = performance.now() + limitMs;
-			this.#doItems(end);
-			if (this.#next === this.#items.length) {
-				this.#items = (0, _binding.drain)(this.#feed);
+			if (this.#doItems(end)) {
+				this.#items = (0, _binding.drain)(this.feed);
 				this.#next = 0;
+				this.#awaitingItems = this.#awaitingFeed;
+				this.#awaitingFeed = [];
 				this.#doItems(end);
 			}
 		} finally {
 			this.#draining = false;
 		}
 	}
+	/** Works in turns that leave the event loop time for others. */
+	#wake() {
+		if (this.#scheduled) return;
+		this.#scheduled = true;
+		setImmediate(() => {
+			this.#scheduled = false;
+			this.drain(TURN_MS);
+			if (this.#next < this.#items.length || this.#awaitingFeed.length > 0) this.#wake();
+		});
+	}
+	/** Whether all items are done. */
 	#doItems(end) {
 		while (this.#next < this.#items.length && performance.now() < end) {
 			const item = this.#items[this.#next++];
 			if (item?.invalidation) this.#replay(item.invalidation);
 			else if (item) this.#emit(toEvent(item));
 		}
+		if (this.#next < this.#items.length) return false;
+		for (const resolve of this.#awaitingItems.splice(0)) resolve();
+		return true;
 	}
 	#replay(invalidation) {
 		const { definitionLookup } = this.#deps;
@@ -796,16 +715,199 @@ function weakly(target, method) {
 		if (alive) method(alive);
 	};
 }
+//#endregion
+//#region ts/listener.ts
+/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
+const running = /* @__PURE__ */ new Set();
+/**
+* Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
+* Once it was listening it reconnects for ever, on every kind of loss.
+*
+* @example
+* const generations = new GenerationCounters()
+* const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
+* await listener.start()
+* // …
+* await listener.shutDown()
+*/
+var ModuleCacheInvalidationListener = class {
+	#deps;
+	#replay;
+	#run;
+	/** The latest run, kept after its end: a new run waits for it, and its state is ours. */
+	#latest;
+	#stopping;
+	#constructed = /* @__PURE__ */ new Date();
+	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+	constructor(deps) {
+		const counters = checkDeps(deps);
+		this.#deps = { ...deps };
+		this.#replay = new Replay(this.#deps, counters);
+	}
+	/**
+	* Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
+	* every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
+	*
+	* The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
+	* a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
+	* also an event.
+	*
+	* @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
+	* `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
+	*/
+	start() {
+		const run = this.#run;
+		const state = run && (0, _binding.listenerState)(run.handle).name;
+		if (!run || state === "stopped") return handled(this.#begin());
+		if (state !== "reconnecting") return run.started;
+		run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced));
+		return run.resynced;
+	}
+	/**
+	* Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
+	* from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
+	* again afterwards.
+	*/
+	shutDown() {
+		const handle = this.#run?.handle;
+		if (!handle) return this.#stopping ?? Promise.resolve();
+		this.#run = void 0;
+		running.delete(this);
+		this.#stopping = new Promise((resolve) => {
+			(0, _binding.shutDown)(handle, () => {
+				(0, _binding.join)(handle);
+				this.#replay.drain();
+				resolve();
+			});
+		});
+		return this.#stopping;
+	}
+	/**
+	* Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
+	* URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+	*/
+	handleNotification(payload) {
+		const text = typeof payload === "string" ? payload : "";
+		this.#replay.handle(text.isWellFormed() ? text : "(ill-formed text)");
+	}
+	/**
+	* Resolves when every invalidation whose transaction was committed before this call is in the counters, and, with a
+	* `definitionLookup`, when its calls for them have returned. A check after that misses nothing that was committed
+	* before.
+	*
+	* "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
+	* that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
+	* listeners, so a fence of the plain kind may be too early for that.
+	*
+	* Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
+	* wakes every other listening session of the database. Callers that come while one is under way share the next. A
+	* pending fence keeps the process alive.
+	*
+	* While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
+	* promise; or rejects, as `inGap` says.
+	*
+	* @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
+	* is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
+	* server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+	* with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
+	*/
+	async fence(options = {}) {
+		const { timeoutMs, afterLock, inGap } = checkFenceOptions(options);
+		const handle = this.#latest;
+		if (!handle) throw new PgGenerationsError("PGGEN_STOPPED", "the listener does not run; call start() first");
+		await new Promise((resolve, reject) => {
+			(0, _binding.fence)(handle, afterLock, inGap === "wait", timeoutMs, (failure) => {
+				if (failure) reject(PgGenerationsError.from(failure));
+				else resolve();
+			});
+		});
+		await this.#replay.caughtUp();
+	}
+	/** Where the listener is in its life. */
+	get state() {
+		return this.#latest ? (0, _binding.listenerState)(this.#latest).name : "stopped";
+	}
+	/** Counts since construction, and where the listener stands. Costs a few microseconds. */
+	stats() {
+		const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = (0, _binding.tally)(this.#replay.feed);
+		const state = this.#latest && (0, _binding.listenerState)(this.#latest);
+		return {
+			state: state?.name ?? "stopped",
+			since: state ? new Date(state.since) : this.#constructed,
+			...counts,
+			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) },
+			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
+			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
+			...backendPid !== void 0 && { backendPid },
+			...server !== void 0 && { server }
+		};
+	}
+	/** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
+	#begin() {
+		const started = this.#spawn();
+		if ("code" in started) {
+			this.#replay.drain();
+			return Promise.reject(PgGenerationsError.from(started));
+		}
+		const handle = started;
+		this.#latest = handle;
+		running.add(this);
+		const run = {
+			handle,
+			started: Promise.resolve()
+		};
+		run.started = this.#whenListening(handle).catch((error) => {
+			if (this.#run === run) {
+				this.#run = void 0;
+				running.delete(this);
+			}
+			throw error;
+		});
+		this.#run = run;
+		return run.started;
+	}
+	#spawn() {
+		let connection;
+		let timings;
+		try {
+			connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter);
+			timings = resolveTimings(this.#deps);
+		} catch (error) {
+			return (0, _binding.refuseStart)(this.#replay.feed, messageOf(error));
+		}
+		const { layers, environment, askPassword, askPasswordLayer } = connection;
+		return (0, _binding.startListener)(this.#replay.feed, layers, environment, askPassword, askPasswordLayer, timings, this.#latest);
+	}
+	#whenListening(handle) {
+		return new Promise((resolve, reject) => {
+			(0, _binding.whenListening)(handle, (failure) => {
+				this.#replay.drain();
+				if (failure) reject(PgGenerationsError.from(failure));
+				else resolve();
+			});
+		});
+	}
+};
 /** For callers that do not await: a rejection nobody handles would end the process. */
 function handled(promise) {
 	promise.catch(() => {});
 	return promise;
 }
 //#endregion
+//#region ts/sql/query.ts
+/**
+* A query whose one row and column tells which server and database answers it: the same as
+* {@link ListenerStats.server} exactly if it is the server and the database that the listener is
+* connected to, started when that was. A standby differs from its primary, and a server from itself once it was
+* started again.
+*/
+const SERVER_IDENTITY_QUERY = (0, _binding.identityQuery)();
+//#endregion
 exports.GenerationCounters = GenerationCounters;
 exports.MODULE_CACHE_INVALIDATED_CHANNEL = MODULE_CACHE_INVALIDATED_CHANNEL;
 exports.ModuleCacheInvalidationListener = ModuleCacheInvalidationListener;
 exports.PgGenerationsError = PgGenerationsError;
+exports.SERVER_IDENTITY_QUERY = SERVER_IDENTITY_QUERY;
 exports.encodeGlobalInvalidation = encodeGlobalInvalidation;
 exports.encodeModuleInvalidation = encodeModuleInvalidation;
 exports.encodeRealmInvalidation = encodeRealmInvalidation;

@@ -42,8 +42,9 @@ test('every kind of notification is counted as what it is', async (t) => {
   ]
   for (const payload of payloads) await admin.notify(CHANNEL, payload)
   await until('the notifications', () => listener.stats().globalBumps === 1)
-  const { state, backendPid, since, lastNotificationAt, ...counts } = listener.stats()
+  const { state, backendPid, server, since, lastNotificationAt, ...counts } = listener.stats()
   assert.equal(state, 'listening')
+  assert.match(server!, /^\d+\/\d+\/[\d.]+$/)
   assert.deepEqual(counts, {
     ...nothing,
     notifications: 4,

@@ -64,6 +64,8 @@ pub struct Tally {
     pub echo_round_trip: Option<Duration>,
     /// The server's process id of the session, while there is one.
     pub backend_pid: Option<i32>,
+    /// Which server it is, while there is a session and the server says.
+    pub server: Option<String>,
 }
 
 /// One user's counters and calls, fed by one listener after another. All methods can be called from any thread.
@@ -146,6 +148,18 @@ impl Feed {
         }
     }
 
+    fn connected(&self, backend_pid: i32, server: Option<&str>) {
+        let mut tally = self.tally.lock();
+        tally.backend_pid = Some(backend_pid);
+        tally.server = server.map(str::to_owned);
+    }
+
+    fn disconnected(&self) {
+        let mut tally = self.tally.lock();
+        tally.backend_pid = None;
+        tally.server = None;
+    }
+
     fn malformed(&self, payload: &str) {
         let report = self.malformed.lock().note(payload, Instant::now());
         self.report_if_any(report);
@@ -198,7 +212,7 @@ impl Sink for Attached {
         let Self { feed, link, leaving } = self;
         match event {
             Event::Stopped => {
-                feed.tally.lock().backend_pid = None;
+                feed.disconnected();
                 feed.flush_malformed();
                 feed.outbox.report(Report::Stopped);
             }
@@ -219,27 +233,23 @@ impl Sink for Attached {
                 drop(tally);
                 feed.flush_malformed();
             }
-            Event::Listening { backend_pid } => {
+            Event::Listening { backend_pid, server } => {
                 feed.resync(link.as_ref());
-                feed.tally.lock().backend_pid = Some(backend_pid);
+                feed.connected(backend_pid, server);
                 feed.outbox.report(Report::Listening);
             }
-            Event::Resynced { gap, backend_pid } => {
+            Event::Resynced { gap, backend_pid, server } => {
                 feed.resync(link.as_ref());
-                let mut tally = feed.tally.lock();
-                tally.backend_pid = Some(backend_pid);
-                tally.reconnects += 1;
-                drop(tally);
+                feed.connected(backend_pid, server);
+                feed.tally.lock().reconnects += 1;
                 feed.outbox.report(Report::Resynced { gap });
             }
             Event::Lost { error } => {
                 if let Some(link) = link {
                     link.lost();
                 }
-                let mut tally = feed.tally.lock();
-                tally.backend_pid = None;
-                tally.gaps += 1;
-                drop(tally);
+                feed.disconnected();
+                feed.tally.lock().gaps += 1;
                 feed.outbox.report(lost(error));
             }
             Event::Retrying { attempt, error } => {
@@ -274,8 +284,8 @@ mod tests {
         (Arc::new(Feed::new(options, || {})), counters)
     }
 
-    const LISTENING: Event<'static> = Event::Listening { backend_pid: 1 };
-    const RESYNCED: Event<'static> = Event::Resynced { gap: Duration::ZERO, backend_pid: 2 };
+    const LISTENING: Event<'static> = Event::Listening { backend_pid: 1, server: None };
+    const RESYNCED: Event<'static> = Event::Resynced { gap: Duration::ZERO, backend_pid: 2, server: None };
     const LOST: Event<'static> = Event::Lost { error: &Error::ConnectionClosed };
 
     fn notification(payload: &str) -> Event<'_> {

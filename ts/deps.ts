@@ -48,6 +48,16 @@ export interface ModuleCacheInvalidationListenerDeps {
   pollIntervalMs?: number | undefined
 }
 
+/** What {@link ModuleCacheInvalidationListener.fence} waits for, and for how long. */
+export interface FenceOptions {
+  /** It rejects after this long, in milliseconds; by default 5,000. */
+  timeoutMs?: number | undefined
+  /** Whether it also covers commits that the caller knows of by having got a lock they held. By default not. */
+  afterLock?: boolean | undefined
+  /** What it does while the listener is not listening: `'wait'` for the resync, the default, or `'reject'` at once. */
+  inGap?: 'wait' | 'reject' | undefined
+}
+
 /**
  * The native counters of valid deps.
  *
@@ -85,8 +95,34 @@ export function isGiven<T>(value: T | undefined | null): value is T {
   return value !== undefined && value !== null
 }
 
+function isDuration(value: unknown): value is number {
+  return typeof value === 'number' && value >= 1 && value <= LONGEST_MS
+}
+
+function notADuration(value: unknown): string {
+  return `must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`
+}
+
 /** The longest that Node's own timers can wait: enough, and no number is too large for what follows. */
 const LONGEST_MS = 2 ** 31 - 1
+
+/**
+ * The options, with their defaults.
+ *
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if one makes no sense.
+ */
+export function checkFenceOptions(options: FenceOptions): {
+  [K in keyof FenceOptions]-?: NonNullable<FenceOptions[K]>
+} {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
+  const timeoutMs = options.timeoutMs ?? 5_000
+  const afterLock = options.afterLock ?? false
+  const inGap = options.inGap ?? 'wait'
+  if (!isDuration(timeoutMs)) throw invalidArgument(`timeoutMs ${notADuration(timeoutMs)}`)
+  if (typeof afterLock !== 'boolean') throw invalidArgument('afterLock must be true or false')
+  if (inGap !== 'wait' && inGap !== 'reject') throw invalidArgument("inGap must be 'wait' or 'reject'")
+  return { timeoutMs, afterLock, inGap }
+}
 
 /**
  * The timings, with their defaults.
@@ -96,8 +132,8 @@ const LONGEST_MS = 2 ** 31 - 1
 export function resolveTimings(deps: ModuleCacheInvalidationListenerDeps): ListenerTimings {
   const timing = (name: keyof ModuleCacheInvalidationListenerDeps, byDefault: number): number => {
     const value: unknown = deps[name] ?? byDefault
-    if (typeof value === 'number' && value >= 1 && value <= LONGEST_MS) return value
-    throw new Error(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS}, got ${String(value)}`)
+    if (isDuration(value)) return value
+    throw new Error(`${name} ${notADuration(value)}`)
   }
   return {
     heartbeatIntervalMs: timing('heartbeatIntervalMs', 10_000),

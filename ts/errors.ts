@@ -25,6 +25,8 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
  * * `PGGEN_PANIC`: a bug in this package.
  * * `PGGEN_THREAD`: the operating system gave no thread.
+ * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
+ * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 export class PgGenerationsError extends Error {

@@ -87,6 +87,11 @@ export interface ListenerStats {
   echoRoundTripMs?: number
   /** The process id of the server's backend; absent while there is no connection. */
   backendPid?: number
+  /**
+   * Which server and database the listener is connected to: a text to compare with what another connection gets from
+   * {@link SERVER_IDENTITY_QUERY}. Absent while there is no connection, and where the server does not tell.
+   */
+  server?: string
 }
 
 const warned: { [K in ListenerEvent['type']]?: (event: Extract<ListenerEvent, { type: K }>) => string } = {

@@ -1,7 +1,5 @@
 import {
-  createFeed,
-  dispatch,
-  drain,
+  fence,
   join,
   listenerState,
   refuseStart,
@@ -10,17 +8,15 @@ import {
   tally,
   whenListening,
 } from '#binding'
-import type { Failure, FeedHandle, FeedItem, ListenerHandle, ListenerTimings } from '#binding'
+import type { Failure, ListenerHandle, ListenerTimings } from '#binding'
 
-import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from './codec'
-import type { ModuleCacheInvalidation } from './codec'
 import { resolveConnection } from './connection'
 import type { ResolvedConnection } from './connection'
-import { checkDeps, isGiven, resolveTimings } from './deps'
-import type { ModuleCacheInvalidationListenerDeps } from './deps'
+import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
+import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { messageOf, PgGenerationsError } from './errors'
-import { warn } from './events'
-import type { ListenerEvent, ListenerState, ListenerStats } from './events'
+import type { ListenerState, ListenerStats } from './events'
+import { Replay } from './replay'
 
 /** One run of the listener, from a start to its end. */
 interface Run {
@@ -29,9 +25,6 @@ interface Run {
   /** While it reconnects and somebody waits for that. */
   resynced?: Promise<void>
 }
-
-/** How long queued calls and events may hold up the event loop at a time. */
-const TURN_MS = 10
 
 /** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
 const running = new Set<ModuleCacheInvalidationListener>()
@@ -49,25 +42,18 @@ const running = new Set<ModuleCacheInvalidationListener>()
  */
 export class ModuleCacheInvalidationListener {
   readonly #deps: ModuleCacheInvalidationListenerDeps
-  readonly #feed: FeedHandle
+  readonly #replay: Replay
   #run: Run | undefined
   /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
   #latest: ListenerHandle | undefined
   #stopping: Promise<void> | undefined
-  /** Taken from the feed, oldest first, and the first of them that is not done yet. */
-  #items: FeedItem[] = []
-  #next = 0
-  #draining = false
-  #scheduled = false
   readonly #constructed = new Date()
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
-    const bound = deps.maxQueuedCalls ?? 10_000
-    const wake = weakly<ModuleCacheInvalidationListener>(this, (self) => self.#wake())
-    this.#feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
+    this.#replay = new Replay(this.#deps, counters)
   }
 
   /**
@@ -103,7 +89,7 @@ export class ModuleCacheInvalidationListener {
     this.#stopping = new Promise((resolve) => {
       stopListener(handle, () => {
         join(handle)
-        this.#drain()
+        this.#replay.drain()
         resolve()
       })
     })
@@ -117,9 +103,42 @@ export class ModuleCacheInvalidationListener {
   handleNotification(payload: string | undefined): void {
     const text = typeof payload === 'string' ? payload : ''
     // Ill-formed text would reach native code with other characters in place of its lone surrogates.
-    const invalidation = dispatch(this.#feed, text.isWellFormed() ? text : '(ill-formed text)')
-    if (invalidation) this.#replay(invalidation)
-    this.#drain()
+    this.#replay.handle(text.isWellFormed() ? text : '(ill-formed text)')
+  }
+
+  /**
+   * Resolves when every invalidation whose transaction was committed before this call is in the counters, and, with a
+   * `definitionLookup`, when its calls for them have returned. A check after that misses nothing that was committed
+   * before.
+   *
+   * "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
+   * that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
+   * listeners, so a fence of the plain kind may be too early for that.
+   *
+   * Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
+   * wakes every other listening session of the database. Callers that come while one is under way share the next. A
+   * pending fence keeps the process alive.
+   *
+   * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
+   * promise; or rejects, as `inGap` says.
+   *
+   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
+   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
+   * server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+   * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
+   */
+  async fence(options: FenceOptions = {}): Promise<void> {
+    const { timeoutMs, afterLock, inGap } = checkFenceOptions(options)
+    const handle = this.#latest
+    if (!handle)
+      throw new PgGenerationsError('PGGEN_STOPPED', 'the listener does not run; call start() first')
+    await new Promise<void>((resolve, reject) => {
+      fence(handle, afterLock, inGap === 'wait', timeoutMs, (failure) => {
+        if (failure) reject(PgGenerationsError.from(failure))
+        else resolve()
+      })
+    })
+    await this.#replay.caughtUp()
   }
 
   /** Where the listener is in its life. */
@@ -129,7 +148,9 @@ export class ModuleCacheInvalidationListener {
 
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
   stats(): ListenerStats {
-    const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, ...counts } = tally(this.#feed)
+    const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = tally(
+      this.#replay.feed,
+    )
     const state = this.#latest && listenerState(this.#latest)
     return {
       state: state?.name ?? 'stopped',
@@ -139,6 +160,7 @@ export class ModuleCacheInvalidationListener {
       ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
       ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),
       ...(backendPid !== undefined && { backendPid }),
+      ...(server !== undefined && { server }),
     }
   }
 
@@ -146,7 +168,7 @@ export class ModuleCacheInvalidationListener {
   #begin(): Promise<void> {
     const started = this.#spawn()
     if ('code' in started) {
-      this.#drain()
+      this.#replay.drain()
       return Promise.reject(PgGenerationsError.from(started))
     }
     const handle = started
@@ -172,11 +194,11 @@ export class ModuleCacheInvalidationListener {
       connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter)
       timings = resolveTimings(this.#deps)
     } catch (error) {
-      return refuseStart(this.#feed, messageOf(error))
+      return refuseStart(this.#replay.feed, messageOf(error))
     }
     const { layers, environment, askPassword, askPasswordLayer } = connection
     return startListener(
-      this.#feed,
+      this.#replay.feed,
       layers,
       environment,
       askPassword,
@@ -190,128 +212,11 @@ export class ModuleCacheInvalidationListener {
     return new Promise((resolve, reject) => {
       whenListening(handle, (failure) => {
         // The events that led here come first.
-        this.#drain()
+        this.#replay.drain()
         if (failure) reject(PgGenerationsError.from(failure))
         else resolve()
       })
     })
-  }
-
-  /** Sees to what the listener's thread has queued, in turns that leave the event loop time for others. */
-  #wake(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.#drain(TURN_MS)
-      if (this.#next < this.#items.length) this.#wake()
-    })
-  }
-
-  /**
-   * Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
-   * a call from within itself leaves everything to the outer one.
-   */
-  #drain(limitMs = Infinity): void {
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      const end = performance.now() + limitMs
-      this.#doItems(end)
-      if (this.#next === this.#items.length) {
-        this.#items = drain(this.#feed)
-        this.#next = 0
-        this.#doItems(end)
-      }
-    } finally {
-      this.#draining = false
-    }
-  }
-
-  #doItems(end: number): void {
-    while (this.#next < this.#items.length && performance.now() < end) {
-      const item = this.#items[this.#next++]
-      if (item?.invalidation) this.#replay(item.invalidation)
-      else if (item) this.#emit(toEvent(item))
-    }
-  }
-
-  #replay(invalidation: ModuleCacheInvalidation): void {
-    const { definitionLookup } = this.#deps
-    if (!definitionLookup) return
-    const attempt = (bump: () => void, payload: () => string | undefined) => {
-      try {
-        bump()
-      } catch (error) {
-        this.#emit({ type: 'handler-error', at: new Date(), error, payload: payload() ?? '' })
-      }
-    }
-    switch (invalidation.kind) {
-      case 'module': {
-        const { resolvedRealmURL: realm, moduleURLs } = invalidation
-        for (const url of moduleURLs) {
-          attempt(
-            () => definitionLookup.bumpModuleGeneration(realm, url),
-            () => encodeModuleInvalidation(realm, [url])[0],
-          )
-        }
-        break
-      }
-      case 'realm': {
-        const { resolvedRealmURL: realm } = invalidation
-        attempt(
-          () => definitionLookup.bumpRealmGeneration(realm),
-          () => encodeRealmInvalidation(realm),
-        )
-        break
-      }
-      case 'global':
-        attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation)
-    }
-  }
-
-  #emit(event: ListenerEvent): void {
-    const { onEvent } = this.#deps
-    if (!onEvent) return warn(event)
-    try {
-      onEvent(event)
-    } catch (error) {
-      // The listener has to go on, and the user has to know.
-      process.emitWarning(`onEvent threw on '${event.type}': ${messageOf(error)}`, {
-        type: 'PgGenerationsWarning',
-        code: 'PGGEN_ON_EVENT_THREW',
-      })
-    }
-  }
-}
-
-function toEvent(item: FeedItem): ListenerEvent {
-  const at = new Date(item.at ?? 0)
-  const { cause = '', count = 0 } = item
-  switch (item.report) {
-    case 'lost':
-      return { type: 'lost', at, cause, ...(item.code !== undefined && { code: item.code }) }
-    case 'retrying':
-      return { type: 'retrying', at, attempt: count, cause }
-    case 'resynced':
-      return { type: 'resynced', at, gapMs: item.gapMs ?? 0 }
-    case 'malformed':
-      return { type: 'malformed', at, payload: item.payload ?? '', count }
-    case 'overflow':
-      return { type: 'overflow', at, dropped: count }
-    case 'listening':
-      return { type: 'listening', at }
-    default:
-      return { type: 'stopped', at }
-  }
-}
-
-/** Calls `method` on an object as long as somebody else keeps that object. */
-function weakly<T extends object>(target: T, method: (target: T) => void): () => void {
-  const ref = new WeakRef(target)
-  return () => {
-    const alive = ref.deref()
-    if (alive) method(alive)
   }
 }
 

@@ -23,6 +23,7 @@ pub use self::config::{Settings, Timings};
 use self::fences::Fences;
 pub use self::fences::{Covers, Fence, InGap};
 pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
+pub use self::sql::IDENTITY;
 use crate::error::Error;
 
 /// Takes what a listener hears.
@@ -43,6 +44,8 @@ pub enum Event<'a> {
     Listening {
         /// The server's process id of our session.
         backend_pid: i32,
+        /// Which server this is, see [`IDENTITY`]; `None` if it does not say.
+        server: Option<&'a str>,
     },
     /// A notification on one of the channels.
     Notification {
@@ -78,6 +81,8 @@ pub enum Event<'a> {
         gap: Duration,
         /// The server's process id of our new session.
         backend_pid: i32,
+        /// Which server this is now.
+        server: Option<&'a str>,
     },
     /// The first start gave up. The listener's thread ends.
     Failed {

@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::TlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
@@ -33,6 +33,7 @@ pub(super) struct Session {
     inbox: Inbox,
     server: Server,
     backend_pid: i32,
+    identity: Option<String>,
 }
 
 /// One server and how to talk to it: what a second connection needs to reach the very same.
@@ -95,6 +96,11 @@ impl Session {
     /// The process id of the server's backend.
     pub fn backend_pid(&self) -> i32 {
         self.backend_pid
+    }
+
+    /// What server this is, if it says; see [`sql::IDENTITY`].
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
     }
 
     /// LISTENs on `channels` and proves it: when this returns, every notification that is committed from now on
@@ -217,24 +223,33 @@ impl Session {
             echo_channel: format!("pggen_echo_{}", nonce()),
             expected: HashMap::new(),
         };
-        Ok(Self { client, inbox, server, backend_pid: 0 })
+        Ok(Self { client, inbox, server, backend_pid: 0, identity: None })
     }
 
-    /// Learns our backend's process id, and passes over a server that cannot serve.
+    /// Learns our backend's process id and the server's identity, and passes over a server that cannot serve.
     async fn identify(&mut self, settings: &Settings) -> Result<(), Error> {
-        let rows = self.inbox.during(&Deaf, self.client.simple_query(sql::IDENTIFY)).await??;
-        let row = rows.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?)),
-            _ => None,
-        });
-        let Some((pid, recovering, read_only)) = row else {
-            return Err(Error::ConnectionClosed);
-        };
+        let row = self.first_row(sql::IDENTIFY).await?;
+        let column = |index| row.as_ref().and_then(|row| row.get(index)).ok_or(Error::ConnectionClosed);
+        let (pid, recovering, read_only) = (column(0)?, column(1)?, column(2)?);
         if recovering == "t" || (settings.read_write && read_only == "on") {
             return Err(Error::ReadOnly { address: self.server.address.to_string() });
         }
         self.backend_pid = pid.parse().map_err(|_| Error::ConnectionClosed)?;
+        self.identity = match self.first_row(sql::IDENTITY).await {
+            Ok(row) => row.and_then(|row| Some(row.get(0)?.to_owned())),
+            // Whoever compares servers will find that this one does not tell.
+            Err(error) if error.sql_state().is_some() => None,
+            Err(error) => return Err(error),
+        };
         Ok(())
+    }
+
+    async fn first_row(&mut self, query: &str) -> Result<Option<SimpleQueryRow>, Error> {
+        let messages = self.inbox.during(&Deaf, self.client.simple_query(query)).await??;
+        Ok(messages.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        }))
     }
 
     /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers. It lets

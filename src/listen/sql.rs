@@ -20,6 +20,13 @@ pub(super) const RESET_SESSION: &str =
 pub(super) const IDENTIFY: &str =
     "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
 
+/// The query whose text tells one database of one running server from every other: the cluster, the database in it, and since when the
+/// server runs, which is another moment for its standby and for a server that was started again. A server may keep
+/// the first from us.
+pub const IDENTITY: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), \
+    (SELECT oid FROM pg_database WHERE datname = current_database()), \
+    extract(epoch FROM pg_postmaster_start_time()))";
+
 /// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
 pub(super) const NOTHING: &str = "";
 

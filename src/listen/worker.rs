@@ -120,10 +120,10 @@ impl Worker {
             Phase::Listening { .. } | Phase::Gap { .. } => set_up.await?,
         }
         let session = self.session.as_mut().ok_or(Error::ConnectionClosed)?;
-        let backend_pid = session.backend_pid();
+        let (backend_pid, server) = (session.backend_pid(), session.identity());
         let event = match self.phase {
-            Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid },
-            Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid },
+            Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid, server },
+            Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid, server },
         };
         self.shared.enter_listening(|| self.sink.event(event));
         self.phase = Phase::Listening { since: Instant::now() };

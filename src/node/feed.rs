@@ -154,6 +154,8 @@ pub struct FeedTally {
     pub echo_round_trip_ms: Option<f64>,
     /// The session's backend.
     pub backend_pid: Option<i32>,
+    /// The session's server.
+    pub server: Option<String>,
 }
 
 /// The counts so far.
@@ -172,6 +174,7 @@ pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally
         last_echo_at: tally.last_echo.map(epoch_ms),
         echo_round_trip_ms: tally.echo_round_trip.map(ms),
         backend_pid: tally.backend_pid,
+        server: tally.server,
     }
 }
 

@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
-use crate::listen::{self, Event, Fields, Listener, Password, Pem, Settings, Sink, State, Timings};
+use crate::listen::{
+    self, Covers, Event, Fence, Fields, InGap, Listener, Password, Pem, Settings, Sink, State, Timings,
+};
 use crate::payload;
 
 type ListenerHandle = External<Arc<Listener>>;
@@ -190,6 +192,37 @@ pub fn when_listening(
     Ok(())
 }
 
+/// Calls back when all that was committed before this call has been handed on; or why that cannot be said.
+///
+/// With `after_lock` it also covers commits that somebody knows of by a lock they held. Without `wait_in_gap` it fails
+/// while the listener is not listening.
+#[napi(catch_unwind)]
+pub fn fence(
+    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
+    after_lock: bool,
+    wait_in_gap: bool,
+    limit_ms: f64,
+    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
+        '_,
+        Option<Failure>,
+        (),
+    >,
+) -> Result<()> {
+    let fence = Fence {
+        covers: if after_lock { Covers::Released } else { Covers::Acknowledged },
+        limit: duration(limit_ms),
+        in_gap: if wait_in_gap { InGap::Wait } else { InGap::Fail },
+    };
+    listener.fence(fence, reply(callback)?);
+    Ok(())
+}
+
+/// The query that tells which server answers it.
+#[napi(catch_unwind)]
+pub fn identity_query() -> &'static str {
+    listen::IDENTITY
+}
+
 /// Stops the listener and calls back when its connection is closed.
 #[napi(catch_unwind)]
 pub fn shut_down(
@@ -248,7 +281,6 @@ pub fn answer_password(
 
 impl From<ListenerTimings> for Timings {
     fn from(timings: ListenerTimings) -> Self {
-        let duration = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX);
         Self {
             heartbeat_interval: duration(timings.heartbeat_interval_ms),
             heartbeat_timeout: duration(timings.heartbeat_timeout_ms),
@@ -256,6 +288,10 @@ impl From<ListenerTimings> for Timings {
             reconnect_max_delay: duration(timings.reconnect_max_delay_ms),
         }
     }
+}
+
+fn duration(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
 }
 
 fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {

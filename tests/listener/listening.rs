@@ -1,10 +1,11 @@
 //! What a listener hears.
 
 use pg_generations::generations::Verdict;
+use pg_generations::listen::IDENTITY;
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, watchful};
-use crate::support::{Database, until};
+use crate::support::{Admin, Database, PostgresServer, until};
 
 #[test]
 fn a_notification_bumps_exactly_its_scope() {
@@ -83,6 +84,41 @@ fn the_session_is_prepared_to_idle_and_to_be_recognised() {
     let sql = format!("SELECT state FROM pg_stat_activity WHERE pid = {}", harness.backend());
     until("an idle session", || admin.query(&sql)[0][0].as_deref() == Some("idle"));
     assert!(harness.feed.tally().echo_round_trip.is_some());
+    shut_down(&listener);
+}
+
+#[test]
+fn it_knows_which_server_it_listens_to() {
+    let (database, other) = (Database::create(), Database::create());
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let identity = |admin: &Admin| admin.query(IDENTITY)[0][0].clone().unwrap();
+    let admin = database.admin();
+    assert_eq!(harness.feed.tally().server, Some(identity(&admin)));
+    assert_ne!(harness.feed.tally().server, Some(identity(&other.admin())), "another database");
+
+    let server = PostgresServer::start();
+    let elsewhere = Harness::new();
+    let other = elsewhere.listen(&server.url, patient());
+    let before = elsewhere.feed.tally().server.unwrap();
+    server.restart();
+    elsewhere.record.wait_for("resynced", 1);
+    assert_ne!(elsewhere.feed.tally().server, Some(before), "the same server started again");
+    shut_down(&listener);
+    shut_down(&other);
+    assert_eq!(harness.feed.tally().server, None);
+}
+
+/// A server may keep something of its identity from a role, and a listener listens all the same.
+#[test]
+fn a_server_that_does_not_tell_which_it_is_is_listened_to() {
+    let server = PostgresServer::start();
+    let admin = Admin::connect(&server.url);
+    admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC; CREATE ROLE plain LOGIN");
+    let harness = Harness::new();
+    let listener = harness.listen(&server.url.replace("postgres@", "plain@"), patient());
+    assert_eq!(harness.feed.tally().server, None);
+    harness.assert_hears(&admin);
     shut_down(&listener);
 }
 
