@@ -416,6 +416,8 @@ declare class ModuleCacheInvalidationListener {
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
   fence(options?: FenceOptions): Promise<void>;
+  /** The counters that it bumps, if it was given any. */
+  get generations(): GenerationCounters | undefined;
   /** Where the listener is in its life. */
   get state(): ListenerState;
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
@@ -447,6 +449,8 @@ declare class ModuleCacheInvalidationListener {
  * * `PGGEN_THREAD`: the operating system gave no thread.
  * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
+ * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+ * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 declare class PgGenerationsError extends Error {
@@ -480,4 +484,200 @@ interface Query {
  */
 declare const SERVER_IDENTITY_QUERY: string;
 //#endregion
-export { type CheckResult, type ConnectionOptions, type DefinitionLookup, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type TlsOptions, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, parseModuleCacheInvalidationPayload };
+//#region ts/sql/locks.d.ts
+/**
+ * The second number of a realm's lock: the first four bytes, as a signed big-endian number, of the SHA-256 of the
+ * URL's UTF-8. Realms that share a number share a lock, and wait for each other more than they had to.
+ */
+declare function realmLockKey(resolvedRealmURL: string): number;
+/**
+ * What a transaction locks that persists results of these realms: everything and each of the realms, shared. Run the
+ * statements in this order, before anything else.
+ */
+declare function persistLocks(resolvedRealmURLs: readonly string[]): Query[];
+/** What a transaction locks that invalidates in one realm: everything shared, the realm exclusively. */
+declare function invalidationLocks(resolvedRealmURL: string): Query[];
+/** What a transaction locks that invalidates everything: everything, exclusively. */
+declare function clearAllLocks(): Query[];
+//#endregion
+//#region ts/sql/notify.d.ts
+/**
+ * One statement that sends all payloads of an invalidation, in order, in one round trip. With no payloads it sends
+ * nothing.
+ *
+ * In a transaction it is best the last statement: a transaction that has sent a notification holds a lock of the
+ * whole server while it commits.
+ *
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if the payloads are no non-empty strings.
+ *
+ * @example
+ * ```ts
+ * await client.query(notifyQuery(encodeModuleInvalidation(realmURL, moduleURLs)))
+ * ```
+ */
+declare function notifyQuery(payloads: readonly string[]): Query;
+/**
+ * A statement that does what `query` does and sends all payloads: one statement, one transaction, so that nobody can
+ * come between the two, not even a crash. The notifications go out also if no row was changed, and only if the
+ * statement succeeds.
+ *
+ * `query` is one INSERT, UPDATE or DELETE, with or without a WITH that only reads. Its `RETURNING` gives the result's
+ * rows; without one, the rows are empty. Either way `rowCount` counts the rows that were changed. Its parameters keep
+ * their numbers.
+ *
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if it is anything else, with the reason.
+ *
+ * @example
+ * ```ts
+ * const { rowCount } = await client.query(
+ *   withNotifications(
+ *     { text: 'DELETE FROM modules WHERE url = ANY($1)', values: [moduleURLs] },
+ *     encodeModuleInvalidation(realmURL, moduleURLs),
+ *   ),
+ * )
+ * ```
+ */
+declare function withNotifications(query: {
+  text: string;
+  values?: readonly unknown[] | undefined;
+}, payloads: readonly string[]): Query;
+//#endregion
+//#region ts/strict/transaction.d.ts
+/** A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one. */
+interface SqlClient {
+  /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
+  query(text: string, values?: unknown[]): Promise<{
+    rows: unknown[];
+    command?: string | undefined;
+  }>;
+}
+/** Hands `work` a connection of a pool, and takes it back when the promise that `work` returns is settled. */
+type WithConnection<C extends SqlClient> = <T>(work: (client: C) => Promise<T>) => Promise<T>;
+//#endregion
+//#region ts/strict/jobs.d.ts
+/** A result that is to be persisted, and what it was built from. */
+interface PersistJob<T, C extends SqlClient = SqlClient> {
+  /** From before the first thing was read that the result was built from. */
+  snapshot: number;
+  /** The module, and every module that the result depends on, by the URL of their realm. */
+  builtFrom: Readonly<Record<string, readonly string[]>>;
+  /** Writes the result, with this client and no other. What it resolves to becomes the `value`. */
+  write(client: C): Promise<T>;
+}
+/** What became of a persist. Nothing was written unless it is `'persisted'`. */
+type PersistResult<T> = {
+  outcome: 'persisted'; /** What `write` resolved to. */
+  value: T;
+} | {
+  /** Something that the result was built from was invalidated since the snapshot. Build it again. */outcome: 'changed';
+} | {
+  /** Whether something was, cannot be told now. The result may be used as an answer; it was not kept. */outcome: 'unproven'; /** Why, for people. */
+  cause: string;
+};
+/** An invalidation of modules of one realm. */
+interface InvalidateJob<T, C extends SqlClient = SqlClient> {
+  /** The realm of all the modules. */
+  resolvedRealmURL: string;
+  /** Finds the fan-out: what changed, and every module whose row was built from it. With this client and no other. */
+  fanOut(client: C): Promise<readonly string[]>;
+  /** Deletes the rows of these modules, with this client and no other. */
+  delete(client: C, moduleURLs: readonly string[]): Promise<T>;
+}
+/** What an invalidation did. */
+interface InvalidateResult<T> {
+  /** The modules that were invalidated. */
+  moduleURLs: readonly string[];
+  /** What `delete` resolved to. */
+  value: T;
+}
+/** An invalidation of every module of a realm. */
+interface ClearRealmJob<T, C extends SqlClient = SqlClient> {
+  /** The realm. */
+  resolvedRealmURL: string;
+  /** Deletes the rows of the realm, with this client and no other. */
+  delete(client: C): Promise<T>;
+}
+/** An invalidation of everything. */
+interface ClearAllJob<T, C extends SqlClient = SqlClient> {
+  /** Deletes every row, with this client and no other. */
+  delete(client: C): Promise<T>;
+}
+//#endregion
+//#region ts/strict/cache.d.ts
+/** What a {@link StrictCache} works with. */
+interface StrictCacheOptions {
+  /** A listener with `generations`, on the server and the database that the cache is in. */
+  listener: ModuleCacheInvalidationListener;
+  /** A fence that takes longer makes a persist unproven; in milliseconds, by default 1,000. */
+  fenceTimeoutMs?: number | undefined;
+  /** A statement waits this long for a lock, in milliseconds; by default 2,000. */
+  lockTimeoutMs?: number | undefined;
+  /**
+   * The server ends a transaction that is silent for so long, in milliseconds, so that a process that freezes in it
+   * does not hold up everybody else; by default 5,000. Longer than a fence may take.
+   */
+  idleTimeoutMs?: number | undefined;
+  /** The most connections in use at a time, of those that a {@link WithConnection} gives; by default 4. */
+  maxConnections?: number | undefined;
+}
+/** A client that is in no transaction; or, better, how to get one. */
+type Connections<C extends SqlClient> = C | WithConnection<C>;
+/**
+ * A cache in PostgreSQL that never keeps a stale row, if everybody who writes to it keeps to this protocol.
+ *
+ * Who persists holds a shared lock on the realm from before the check to the end of the commit; who invalidates holds
+ * it exclusively from before the fan-out to the end of the commit. So one of them comes wholly before the other; and if
+ * that is the invalidation, the fence behind the lock has its notification in the counters before the check.
+ *
+ * Both hold a connection while they wait. Given a {@link WithConnection} they take one when it is their turn, so that
+ * at most `maxConnections` of a pool are in use, one of them kept for invalidations, however many wait. With a client of
+ * the caller's own the bound is the caller's. A wait for a lock ends after `lockTimeoutMs`.
+ *
+ * Counters and listener are this process's; the locks and the notifications are everybody's.
+ *
+ * @example
+ * ```ts
+ * const cache = new StrictCache({ listener })
+ * const snapshot = generations.snapshot()
+ * const { definition, dependencies } = await prerender(url)
+ * const result = await cache.persist(withClient, {
+ *   snapshot,
+ *   builtFrom: { [realm]: [url, ...dependencies] },
+ *   write: (client) => client.query('INSERT INTO modules (url, definition) VALUES ($1, $2)', [url, definition]),
+ * })
+ * ```
+ */
+declare class StrictCache {
+  #private;
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option makes no sense. */
+  constructor(options: StrictCacheOptions);
+  /**
+   * Writes a result, if nothing that it was built from was invalidated since its snapshot.
+   *
+   * Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nobody invalidates
+   * in these realms; other persists are not held up.
+   *
+   * @throws (rejects) with what `write` or the connection failed with. Nothing was written then, unless it was the
+   * answer to the commit that got lost. PgGenerationsError with `PGGEN_IN_TRANSACTION` if the client is in a
+   * transaction, with `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; TypeError with
+   * `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
+   */
+  persist<T, C extends SqlClient>(connections: Connections<C>, job: PersistJob<T, C>): Promise<PersistResult<T>>;
+  /**
+   * Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells everybody, in one
+   * transaction. No result that was built from what was there before is persisted after it.
+   *
+   * Waits for persists of the realm that are at their write, and holds up others.
+   *
+   * @throws (rejects) with what failed. Nothing was deleted then, unless it was the answer to the commit that got lost:
+   * try again. What was bumped stays bumped, which costs no more than a result that is built once more. With sqlState
+   * `55P03` a lock was not to be had in time; with `54000` the server's notification queue is full.
+   */
+  invalidate<T, C extends SqlClient>(connections: Connections<C>, job: InvalidateJob<T, C>): Promise<InvalidateResult<T>>;
+  /** Invalidates every module of a realm; else like {@link invalidate}. */
+  clearRealm<T, C extends SqlClient>(connections: Connections<C>, job: ClearRealmJob<T, C>): Promise<T>;
+  /** Invalidates everything; else like {@link invalidate}. Waits for every persist, and holds up all others. */
+  clearAll<T, C extends SqlClient>(connections: Connections<C>, job: ClearAllJob<T, C>): Promise<T>;
+}
+//#endregion
+export { type CheckResult, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type TlsOptions, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };

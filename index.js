@@ -1,6 +1,8 @@
 Object.defineProperty(exports, Symbol.toStringTag, { value: "Module" });
 let _binding = require("#binding");
 let node_os = require("node:os");
+let node_crypto = require("node:crypto");
+let node_events = require("node:events");
 //#region ts/errors.ts
 /**
 * Why a listener does not listen. The codes:
@@ -26,6 +28,8 @@ let node_os = require("node:os");
 * * `PGGEN_THREAD`: the operating system gave no thread.
 * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
 * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
+* * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+* * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
 * * `PGGEN_STOPPED`: `shutDown()` came first.
 */
 var PgGenerationsError = class PgGenerationsError extends Error {
@@ -481,6 +485,11 @@ function checkDeps(deps) {
 function isGiven(value) {
 	return value !== void 0 && value !== null;
 }
+/** A number of milliseconds that timers can wait for; throws if it is none. */
+function durationOf(name, value) {
+	if (!isDuration(value)) throw invalidArgument(`${name} ${notADuration(value)}`);
+	return value;
+}
 function isDuration(value) {
 	return typeof value === "number" && value >= 1 && value <= LONGEST_MS;
 }
@@ -496,10 +505,9 @@ const LONGEST_MS = 2 ** 31 - 1;
 */
 function checkFenceOptions(options) {
 	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-	const timeoutMs = options.timeoutMs ?? 5e3;
+	const timeoutMs = durationOf("timeoutMs", options.timeoutMs ?? 5e3);
 	const afterLock = options.afterLock ?? false;
 	const inGap = options.inGap ?? "wait";
-	if (!isDuration(timeoutMs)) throw invalidArgument(`timeoutMs ${notADuration(timeoutMs)}`);
 	if (typeof afterLock !== "boolean") throw invalidArgument("afterLock must be true or false");
 	if (inGap !== "wait" && inGap !== "reject") throw invalidArgument("inGap must be 'wait' or 'reject'");
 	return {
@@ -823,6 +831,10 @@ var ModuleCacheInvalidationListener = class {
 		});
 		await this.#replay.caughtUp();
 	}
+	/** The counters that it bumps, if it was given any. */
+	get generations() {
+		return this.#deps.generations;
+	}
 	/** Where the listener is in its life. */
 	get state() {
 		return this.#latest ? (0, _binding.listenerState)(this.#latest).name : "stopped";
@@ -894,6 +906,243 @@ function handled(promise) {
 	return promise;
 }
 //#endregion
+//#region ts/sql/locks.ts
+const EVERYTHING = 1885824865;
+const REALM = 1885824882;
+/**
+* The second number of a realm's lock: the first four bytes, as a signed big-endian number, of the SHA-256 of the
+* URL's UTF-8. Realms that share a number share a lock, and wait for each other more than they had to.
+*/
+function realmLockKey(resolvedRealmURL) {
+	requireUrl("resolvedRealmURL", resolvedRealmURL);
+	return (0, node_crypto.createHash)("sha256").update(resolvedRealmURL).digest().readInt32BE();
+}
+/**
+* What a transaction locks that persists results of these realms: everything and each of the realms, shared. Run the
+* statements in this order, before anything else.
+*/
+function persistLocks(resolvedRealmURLs) {
+	requireUrls("resolvedRealmURLs", resolvedRealmURLs);
+	const keys = [...new Set(resolvedRealmURLs.map(realmLockKey))].toSorted((a, b) => a - b);
+	return [everythingShared(), {
+		text: "SELECT count(pg_advisory_xact_lock_shared($1, key)) FROM unnest($2::int[]) AS key",
+		values: [REALM, keys]
+	}];
+}
+/** What a transaction locks that invalidates in one realm: everything shared, the realm exclusively. */
+function invalidationLocks(resolvedRealmURL) {
+	const key = realmLockKey(resolvedRealmURL);
+	return [everythingShared(), {
+		text: "SELECT pg_advisory_xact_lock($1, $2)",
+		values: [REALM, key]
+	}];
+}
+/** What a transaction locks that invalidates everything: everything, exclusively. */
+function clearAllLocks() {
+	return [{
+		text: "SELECT pg_advisory_xact_lock($1, 0)",
+		values: [EVERYTHING]
+	}];
+}
+function everythingShared() {
+	return {
+		text: "SELECT pg_advisory_xact_lock_shared($1, 0)",
+		values: [EVERYTHING]
+	};
+}
+//#endregion
+//#region ts/sql/lexer.ts
+const PATTERNS = [
+	["blank", /\s+|--[^\n\r]*/y],
+	["other", /[eE]'(?:[^'\\]|\\[^]|'')*'/y],
+	["other", /(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*'/y],
+	["other", /(?:[uU]&)?"(?:[^"]|"")*"/y],
+	["other", /\$((?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[^]*?\$\1\$/y],
+	["parameter", /\$\d+/y],
+	["name", /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y],
+	["other", /\d[\w.]*|\.\d[\w.]*/y],
+	["symbol", /[(),;.]/y],
+	["other", /[+\-*/<>=~!@#%^&|`?:[\]{}\\]/y]
+];
+/**
+* The tokens of SQL text as PostgreSQL reads it with `standard_conforming_strings`, its default since 9.1. Comments
+* and blanks are left out.
+*
+* @throws SyntaxError if a literal or a comment does not end.
+*/
+function tokenize(sql) {
+	const tokens = [];
+	let at = 0;
+	next: while (at < sql.length) {
+		if (sql.startsWith("/*", at)) {
+			at = endOfComment(sql, at);
+			continue;
+		}
+		for (const [kind, pattern] of PATTERNS) {
+			pattern.lastIndex = at;
+			const text = pattern.exec(sql)?.[0];
+			if (text === void 0) continue;
+			if (kind !== "blank") tokens.push({
+				kind,
+				text: kind === "name" ? text.toLowerCase() : text,
+				at
+			});
+			at += text.length;
+			continue next;
+		}
+		throw new SyntaxError(`the literal at character ${at + 1} does not end: ${sql.slice(at, at + 20)}`);
+	}
+	return tokens;
+}
+/** PostgreSQL's comments nest. */
+function endOfComment(sql, start) {
+	const edges = /\/\*|\*\//g;
+	edges.lastIndex = start;
+	let depth = 0;
+	for (let edge = edges.exec(sql); edge; edge = edges.exec(sql)) {
+		depth += edge[0] === "/*" ? 1 : -1;
+		if (depth === 0) return edges.lastIndex;
+	}
+	throw new SyntaxError(`the comment at character ${start + 1} does not end`);
+}
+//#endregion
+//#region ts/sql/notify.ts
+/**
+* One statement that sends all payloads of an invalidation, in order, in one round trip. With no payloads it sends
+* nothing.
+*
+* In a transaction it is best the last statement: a transaction that has sent a notification holds a lock of the
+* whole server while it commits.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if the payloads are no non-empty strings.
+*
+* @example
+* ```ts
+* await client.query(notifyQuery(encodeModuleInvalidation(realmURL, moduleURLs)))
+* ```
+*/
+function notifyQuery(payloads) {
+	requirePayloads(payloads);
+	return {
+		text: "SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) AS payload",
+		values: [MODULE_CACHE_INVALIDATED_CHANNEL, payloads]
+	};
+}
+/**
+* A statement that does what `query` does and sends all payloads: one statement, one transaction, so that nobody can
+* come between the two, not even a crash. The notifications go out also if no row was changed, and only if the
+* statement succeeds.
+*
+* `query` is one INSERT, UPDATE or DELETE, with or without a WITH that only reads. Its `RETURNING` gives the result's
+* rows; without one, the rows are empty. Either way `rowCount` counts the rows that were changed. Its parameters keep
+* their numbers.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if it is anything else, with the reason.
+*
+* @example
+* ```ts
+* const { rowCount } = await client.query(
+*   withNotifications(
+*     { text: 'DELETE FROM modules WHERE url = ANY($1)', values: [moduleURLs] },
+*     encodeModuleInvalidation(realmURL, moduleURLs),
+*   ),
+* )
+* ```
+*/
+function withNotifications(query, payloads) {
+	requirePayloads(payloads);
+	const { text: sql, values = [] } = query;
+	if (typeof sql !== "string" || !Array.isArray(values)) throw invalidArgument("the query must have a text and an array of values");
+	const { tokens, end } = readChange(sql);
+	const parameters = tokens.filter(({ kind }) => kind === "parameter");
+	const highest = Math.max(0, ...parameters.map(({ text }) => Number(text.slice(1))));
+	if (highest > values.length) throw invalidArgument(`there is $${highest}, and only ${values.length} values`);
+	const [channel, list] = [values.length + 1, values.length + 2];
+	const own = returns(tokens);
+	const change = `${sql.slice(0, end)}\n${own ? "" : "RETURNING NULL"}`;
+	const skip = `SELECT 0 * count(pg_notify($${channel}, payload)) FROM unnest($${list}::text[]) AS payload`;
+	return {
+		text: `WITH changed AS (${change}) SELECT ${own ? "changed.*" : ""} FROM changed OFFSET (${skip})`,
+		values: [
+			...values,
+			MODULE_CACHE_INVALIDATED_CHANNEL,
+			payloads
+		]
+	};
+}
+function requirePayloads(payloads) {
+	requireStrings("payloads", payloads);
+	if (payloads.includes("")) throw invalidArgument("a payload must not be empty");
+}
+/** The tokens of one statement that changes rows, and where in the text it ends. */
+function readChange(sql) {
+	let tokens;
+	try {
+		tokens = tokenize(sql);
+	} catch (error) {
+		throw invalidArgument(messageOf(error));
+	}
+	const end = tokens.at(-1)?.text === ";" ? tokens.pop()?.at : void 0;
+	if (tokens.some(({ kind, text }) => kind === "symbol" && text === ";")) throw invalidArgument("there must be one statement, and there are several");
+	const start = tokens[0]?.text === "with" ? endOfWith(tokens) : 0;
+	const keyword = tokens[start]?.text ?? "nothing";
+	if (![
+		"insert",
+		"update",
+		"delete"
+	].includes(keyword)) throw invalidArgument(`the statement must be an INSERT, UPDATE or DELETE, and is ${keyword.toUpperCase()}`);
+	return {
+		tokens,
+		end: end ?? sql.length
+	};
+}
+/** Where the statement begins that a WITH belongs to. None of the WITH's queries may change rows. */
+function endOfWith(tokens) {
+	let at = 1;
+	const skip = (...texts) => {
+		if (texts.includes(tokens[at]?.text ?? "")) at++;
+	};
+	skip("recursive");
+	for (;;) {
+		at++;
+		at = afterParentheses(tokens, at);
+		skip("as");
+		skip("not");
+		skip("materialized");
+		if (CHANGES.has(tokens[at + 1]?.text ?? "")) throw invalidArgument("a WITH that changes rows cannot be part of a larger statement");
+		at = afterParentheses(tokens, at);
+		if (tokens[at]?.text !== ",") return at;
+		at++;
+	}
+}
+/** What follows the parentheses that open here, if any do. */
+function afterParentheses(tokens, at) {
+	let depth = 0;
+	do {
+		if (tokens[at]?.text === "(") depth++;
+		if (tokens[at]?.text === ")") depth--;
+		if (depth === 0) return tokens[at]?.text === ")" ? at + 1 : at;
+		at++;
+	} while (at < tokens.length);
+	return at;
+}
+/** Whether the statement itself has a RETURNING, and not a part of it. */
+function returns(tokens) {
+	let depth = 0;
+	return tokens.some(({ kind, text }, at) => {
+		if (text === "(") depth++;
+		if (text === ")") depth--;
+		const label = [".", "as"].includes(tokens[at - 1]?.text ?? "");
+		return depth === 0 && kind === "name" && text === "returning" && !label;
+	});
+}
+const CHANGES = new Set([
+	"insert",
+	"update",
+	"delete",
+	"merge"
+]);
+//#endregion
 //#region ts/sql/query.ts
 /**
 * A query whose one row and column tells which server and database answers it: the same as
@@ -903,12 +1152,309 @@ function handled(promise) {
 */
 const SERVER_IDENTITY_QUERY = (0, _binding.identityQuery)();
 //#endregion
+//#region ts/strict/jobs.ts
+/** Throws unless the job says what it was built from and how to write it. */
+function checkPersistJob({ snapshot, builtFrom, write }) {
+	if (typeof snapshot !== "number") throw invalidArgument("snapshot must be a number");
+	if (typeof builtFrom !== "object" || builtFrom === null || Object.keys(builtFrom).length === 0) throw invalidArgument("builtFrom must have the modules of at least one realm");
+	for (const [realm, modules] of Object.entries(builtFrom)) {
+		requireUrl("a realm of builtFrom", realm);
+		requireUrls(`builtFrom[${JSON.stringify(realm)}]`, modules);
+	}
+	requireFunction("write", write);
+}
+/** Throws unless `value` is a function. */
+function requireFunction(name, value) {
+	if (typeof value !== "function") throw invalidArgument(`${name} must be a function`);
+}
+//#endregion
+//#region ts/strict/slots.ts
+/** Lets so many in at a time, in the order they come. */
+var Slots = class {
+	#free;
+	#waiting = [];
+	constructor(count) {
+		this.#free = count;
+	}
+	async within(work) {
+		if (this.#free > 0) this.#free--;
+		else await new Promise((resolve) => this.#waiting.push(resolve));
+		try {
+			return await work();
+		} finally {
+			const next = this.#waiting.shift();
+			if (next) next();
+			else this.#free++;
+		}
+	}
+};
+//#endregion
+//#region ts/strict/transaction.ts
+/** Thrown out of a transaction's work: it is rolled back, and the transaction gives `outcome`. */
+var Abandoned = class extends Error {
+	outcome;
+	constructor(outcome) {
+		super("abandoned");
+		this.outcome = outcome;
+	}
+};
+/**
+* Does `work` in a transaction of its own, and tells it which server that is on. READ COMMITTED, whatever the default
+* is: a statement after a lock must see what was committed before the lock was granted.
+*
+* @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, with
+* `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what failed. Nothing
+* was committed then, unless it was the commit whose answer got lost.
+*/
+function inTransaction(client, limits, work) {
+	return guarded(client, () => transaction(client, limits, work));
+}
+async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
+	const mark = (0, node_crypto.randomUUID)();
+	await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark]);
+	await client.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+	let ours = true;
+	try {
+		const { rows } = await client.query(PREPARE, [
+			mark,
+			String(lockTimeoutMs),
+			String(idleTimeoutMs)
+		]);
+		const [row] = rows;
+		ours = row !== void 0;
+		if (!row) throw alreadyInTransaction();
+		const result = await work(row.server);
+		const { command } = await client.query("COMMIT");
+		if (command !== void 0 && command !== "COMMIT") throw new PgGenerationsError("PGGEN_ROLLED_BACK", "a statement had failed, so nothing was committed");
+		return result;
+	} catch (error) {
+		if (ours) await client.query("ROLLBACK").catch(() => {});
+		if (error instanceof Abandoned) return error.outcome;
+		throw error;
+	}
+}
+/** Keeps the loss of an idle connection from ending the process: whoever uses it next is told of it anyway. */
+async function guarded(client, work) {
+	if (!(client instanceof node_events.EventEmitter)) return work();
+	const told = () => {};
+	client.on("error", told);
+	try {
+		return await work();
+	} finally {
+		client.off("error", told);
+	}
+}
+/** No row, and no change, if the mark is still there. */
+const PREPARE = `SELECT set_config('lock_timeout', $2, true),
+  set_config('idle_in_transaction_session_timeout', $3, true), (${SERVER_IDENTITY_QUERY}) AS server
+  WHERE current_setting('pg_generations.mark', true) IS DISTINCT FROM $1`;
+function alreadyInTransaction() {
+	return new PgGenerationsError("PGGEN_IN_TRANSACTION", "the client is in a transaction already, and this needs one of its own: give a client that is in none");
+}
+//#endregion
+//#region ts/strict/cache.ts
+/**
+* A cache in PostgreSQL that never keeps a stale row, if everybody who writes to it keeps to this protocol.
+*
+* Who persists holds a shared lock on the realm from before the check to the end of the commit; who invalidates holds
+* it exclusively from before the fan-out to the end of the commit. So one of them comes wholly before the other; and if
+* that is the invalidation, the fence behind the lock has its notification in the counters before the check.
+*
+* Both hold a connection while they wait. Given a {@link WithConnection} they take one when it is their turn, so that
+* at most `maxConnections` of a pool are in use, one of them kept for invalidations, however many wait. With a client of
+* the caller's own the bound is the caller's. A wait for a lock ends after `lockTimeoutMs`.
+*
+* Counters and listener are this process's; the locks and the notifications are everybody's.
+*
+* @example
+* ```ts
+* const cache = new StrictCache({ listener })
+* const snapshot = generations.snapshot()
+* const { definition, dependencies } = await prerender(url)
+* const result = await cache.persist(withClient, {
+*   snapshot,
+*   builtFrom: { [realm]: [url, ...dependencies] },
+*   write: (client) => client.query('INSERT INTO modules (url, definition) VALUES ($1, $2)', [url, definition]),
+* })
+* ```
+*/
+var StrictCache = class {
+	#listener;
+	#generations;
+	#fenceTimeoutMs;
+	#limits;
+	#slots;
+	#persistSlots;
+	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option makes no sense. */
+	constructor(options) {
+		const { listener, maxConnections = 4 } = options;
+		if (!(listener instanceof ModuleCacheInvalidationListener) || !listener.generations) throw invalidArgument("listener must be a ModuleCacheInvalidationListener that has generations");
+		this.#listener = listener;
+		this.#generations = listener.generations;
+		this.#fenceTimeoutMs = durationOf("fenceTimeoutMs", options.fenceTimeoutMs ?? 1e3);
+		this.#limits = {
+			lockTimeoutMs: durationOf("lockTimeoutMs", options.lockTimeoutMs ?? 2e3),
+			idleTimeoutMs: durationOf("idleTimeoutMs", options.idleTimeoutMs ?? 5e3)
+		};
+		if (this.#limits.idleTimeoutMs <= this.#fenceTimeoutMs) throw invalidArgument("idleTimeoutMs must be longer than fenceTimeoutMs");
+		if (!Number.isInteger(maxConnections) || maxConnections < 2) throw invalidArgument(`maxConnections must be a whole number from 2 on, got ${String(maxConnections)}`);
+		this.#slots = new Slots(maxConnections);
+		this.#persistSlots = new Slots(maxConnections - 1);
+	}
+	/**
+	* Writes a result, if nothing that it was built from was invalidated since its snapshot.
+	*
+	* Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nobody invalidates
+	* in these realms; other persists are not held up.
+	*
+	* @throws (rejects) with what `write` or the connection failed with. Nothing was written then, unless it was the
+	* answer to the commit that got lost. PgGenerationsError with `PGGEN_IN_TRANSACTION` if the client is in a
+	* transaction, with `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; TypeError with
+	* `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
+	*/
+	async persist(connections, job) {
+		checkPersistJob(job);
+		return this.#connected(connections, this.#persistSlots, async (connect) => {
+			return this.#doubt(job) ?? connect((client) => this.#persistWith(client, job));
+		});
+	}
+	/**
+	* Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells everybody, in one
+	* transaction. No result that was built from what was there before is persisted after it.
+	*
+	* Waits for persists of the realm that are at their write, and holds up others.
+	*
+	* @throws (rejects) with what failed. Nothing was deleted then, unless it was the answer to the commit that got lost:
+	* try again. What was bumped stays bumped, which costs no more than a result that is built once more. With sqlState
+	* `55P03` a lock was not to be had in time; with `54000` the server's notification queue is full.
+	*/
+	async invalidate(connections, job) {
+		const { resolvedRealmURL: realm } = job;
+		requireFunction("fanOut", job.fanOut);
+		requireFunction("delete", job.delete);
+		return this.#changing(connections, invalidationLocks(realm), async (client) => {
+			const moduleURLs = await job.fanOut(client);
+			requireUrls("the fan-out", moduleURLs);
+			this.#generations.bumpModuleGenerations(realm, moduleURLs);
+			return {
+				result: {
+					moduleURLs,
+					value: await job.delete(client, moduleURLs)
+				},
+				payloads: encodeModuleInvalidation(realm, moduleURLs)
+			};
+		});
+	}
+	/** Invalidates every module of a realm; else like {@link invalidate}. */
+	async clearRealm(connections, job) {
+		const { resolvedRealmURL: realm } = job;
+		requireFunction("delete", job.delete);
+		return this.#changing(connections, invalidationLocks(realm), async (client) => {
+			this.#generations.bumpRealmGeneration(realm);
+			return {
+				result: await job.delete(client),
+				payloads: [encodeRealmInvalidation(realm)]
+			};
+		});
+	}
+	/** Invalidates everything; else like {@link invalidate}. Waits for every persist, and holds up all others. */
+	async clearAll(connections, job) {
+		requireFunction("delete", job.delete);
+		return this.#changing(connections, clearAllLocks(), async (client) => {
+			this.#generations.bumpGlobalGeneration();
+			return {
+				result: await job.delete(client),
+				payloads: [encodeGlobalInvalidation()]
+			};
+		});
+	}
+	#persistWith(client, job) {
+		return inTransaction(client, this.#limits, async (server) => {
+			if (server !== this.#listener.stats().server) throw unproven("the client is not connected to the server and the database that the listener listens to");
+			await lock(client, persistLocks(Object.keys(job.builtFrom))).catch((error) => {
+				throw isLockTimeout(error) ? unproven("somebody invalidates, and takes longer than lockTimeoutMs") : error;
+			});
+			await this.#fence();
+			const doubt = this.#doubt(job);
+			if (doubt) throw new Abandoned(doubt);
+			return {
+				outcome: "persisted",
+				value: await job.write(client)
+			};
+		});
+	}
+	/** One transaction that changes rows under these locks and then tells everybody. */
+	#changing(connections, locks, change) {
+		return this.#connected(connections, void 0, (connect) => connect((client) => inTransaction(client, this.#limits, async () => {
+			await lock(client, locks);
+			const { result, payloads } = await change(client);
+			const { text, values } = notifyQuery(payloads);
+			await client.query(text, values);
+			return result;
+		})));
+	}
+	/** Does `work` when it is its turn to take a connection. */
+	#connected(connections, slots, work) {
+		if (typeof connections === "function") {
+			const turn = () => this.#slots.within(() => work(connections));
+			return slots ? slots.within(turn) : turn();
+		}
+		if (typeof connections?.query !== "function") throw invalidArgument("connections must be a client, or a function that lends one");
+		return work((use) => use(connections));
+	}
+	/** Why a result cannot be persisted as far as is known here, if there is a reason. */
+	#doubt({ snapshot, builtFrom }) {
+		if (this.#listener.state !== "listening") return {
+			outcome: "unproven",
+			cause: "the listener is not listening"
+		};
+		for (const [realm, modules] of Object.entries(builtFrom)) {
+			const verdict = this.#generations.check(snapshot, realm, modules);
+			if (verdict === "changed") return { outcome: "changed" };
+			if (verdict === "unproven") return {
+				outcome: "unproven",
+				cause: "the counters are unproven"
+			};
+		}
+	}
+	async #fence() {
+		try {
+			await this.#listener.fence({
+				timeoutMs: this.#fenceTimeoutMs,
+				afterLock: true,
+				inGap: "reject"
+			});
+		} catch (error) {
+			throw unproven(messageOf(error));
+		}
+	}
+};
+async function lock(client, locks) {
+	for (const { text, values } of locks) await client.query(text, values);
+}
+function unproven(cause) {
+	return new Abandoned({
+		outcome: "unproven",
+		cause
+	});
+}
+function isLockTimeout(error) {
+	return typeof error === "object" && error !== null && "code" in error && error.code === "55P03";
+}
+//#endregion
 exports.GenerationCounters = GenerationCounters;
 exports.MODULE_CACHE_INVALIDATED_CHANNEL = MODULE_CACHE_INVALIDATED_CHANNEL;
 exports.ModuleCacheInvalidationListener = ModuleCacheInvalidationListener;
 exports.PgGenerationsError = PgGenerationsError;
 exports.SERVER_IDENTITY_QUERY = SERVER_IDENTITY_QUERY;
+exports.StrictCache = StrictCache;
+exports.clearAllLocks = clearAllLocks;
 exports.encodeGlobalInvalidation = encodeGlobalInvalidation;
 exports.encodeModuleInvalidation = encodeModuleInvalidation;
 exports.encodeRealmInvalidation = encodeRealmInvalidation;
+exports.invalidationLocks = invalidationLocks;
+exports.notifyQuery = notifyQuery;
 exports.parseModuleCacheInvalidationPayload = parseModuleCacheInvalidationPayload;
+exports.persistLocks = persistLocks;
+exports.realmLockKey = realmLockKey;
+exports.withNotifications = withNotifications;

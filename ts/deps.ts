@@ -95,6 +95,12 @@ export function isGiven<T>(value: T | undefined | null): value is T {
   return value !== undefined && value !== null
 }
 
+/** A number of milliseconds that timers can wait for; throws if it is none. */
+export function durationOf(name: string, value: number): number {
+  if (!isDuration(value)) throw invalidArgument(`${name} ${notADuration(value)}`)
+  return value
+}
+
 function isDuration(value: unknown): value is number {
   return typeof value === 'number' && value >= 1 && value <= LONGEST_MS
 }
@@ -115,10 +121,9 @@ export function checkFenceOptions(options: FenceOptions): {
   [K in keyof FenceOptions]-?: NonNullable<FenceOptions[K]>
 } {
   if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
-  const timeoutMs = options.timeoutMs ?? 5_000
+  const timeoutMs = durationOf('timeoutMs', options.timeoutMs ?? 5_000)
   const afterLock = options.afterLock ?? false
   const inGap = options.inGap ?? 'wait'
-  if (!isDuration(timeoutMs)) throw invalidArgument(`timeoutMs ${notADuration(timeoutMs)}`)
   if (typeof afterLock !== 'boolean') throw invalidArgument('afterLock must be true or false')
   if (inGap !== 'wait' && inGap !== 'reject') throw invalidArgument("inGap must be 'wait' or 'reject'")
   return { timeoutMs, afterLock, inGap }

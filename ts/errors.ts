@@ -27,6 +27,8 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_THREAD`: the operating system gave no thread.
  * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
+ * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+ * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 export class PgGenerationsError extends Error {

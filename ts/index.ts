@@ -13,5 +13,18 @@ export type { DefinitionLookup, FenceOptions, ModuleCacheInvalidationListenerDep
 export type { ConnectionOptions, PasswordSource, PemSource, TlsOptions } from './connection'
 export type { ListenerEvent, ListenerState, ListenerStats } from './events'
 export { PgGenerationsError } from './errors'
+export { clearAllLocks, invalidationLocks, persistLocks, realmLockKey } from './sql/locks'
+export { notifyQuery, withNotifications } from './sql/notify'
 export { SERVER_IDENTITY_QUERY } from './sql/query'
 export type { Query } from './sql/query'
+export { StrictCache } from './strict/cache'
+export type { Connections, StrictCacheOptions } from './strict/cache'
+export type {
+  ClearAllJob,
+  ClearRealmJob,
+  InvalidateJob,
+  InvalidateResult,
+  PersistJob,
+  PersistResult,
+} from './strict/jobs'
+export type { SqlClient, WithConnection } from './strict/transaction'

@@ -12,6 +12,7 @@ import type { Failure, ListenerHandle, ListenerTimings } from '#binding'
 
 import { resolveConnection } from './connection'
 import type { ResolvedConnection } from './connection'
+import type { GenerationCounters } from './counters'
 import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { messageOf, PgGenerationsError } from './errors'
@@ -139,6 +140,11 @@ export class ModuleCacheInvalidationListener {
       })
     })
     await this.#replay.caughtUp()
+  }
+
+  /** The counters that it bumps, if it was given any. */
+  get generations(): GenerationCounters | undefined {
+    return this.#deps.generations
   }
 
   /** Where the listener is in its life. */
