@@ -272,7 +272,7 @@ impl Session {
                 Err(error) if error.sql_state() == Some("54000") => {
                     fences.pass(asked, Covers::Acknowledged);
                     fences.fail(asked, error);
-                    return Ok(());
+                    return self.ask(sql::TRIM_QUEUE, limit, sink).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -282,10 +282,15 @@ impl Session {
     /// A round trip that sends nothing to anybody, for the fences that it is enough for.
     async fn round_trip(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
         let asked = fences.mark();
-        let answered = self.inbox.during(sink, self.client.batch_execute(sql::NOTHING));
-        timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??;
+        self.ask(sql::NOTHING, limit, sink).await?;
         fences.pass(asked, Covers::Acknowledged);
         Ok(())
+    }
+
+    /// Runs a statement whose answer is that there is one.
+    async fn ask(&mut self, statement: &str, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
+        let answered = self.inbox.during(sink, self.client.batch_execute(statement));
+        Ok(timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??)
     }
 
     /// Sends ourselves a nonce and waits until it comes back. Notifications come in the order of their commits, so
