@@ -6,6 +6,7 @@
 mod support;
 
 mod chaos;
+mod failover;
 mod faults;
 mod fences;
 mod harness;
@@ -13,3 +14,4 @@ mod lifecycle;
 mod listening;
 mod stalls;
 mod tls;
+mod unavailable;

@@ -11,9 +11,13 @@ pub struct Admin {
 
 impl Admin {
     pub fn connect(url: &str) -> Self {
-        let (client, connection) = block_on("a connection", tokio_postgres::connect(url, NoTls)).unwrap();
+        Self::try_connect(url).unwrap()
+    }
+
+    pub fn try_connect(url: &str) -> Result<Self, tokio_postgres::Error> {
+        let (client, connection) = block_on("a connection", tokio_postgres::connect(url, NoTls))?;
         RUNTIME.spawn(connection);
-        Self { client }
+        Ok(Self { client })
     }
 
     /// Runs statements whose rows do not matter.

@@ -3,13 +3,13 @@
 //! `tools/postgres/serve.ts` runs them. It ends its server when its input ends, so with this process at the latest.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::Admin;
+use super::{Admin, until};
 
 /// The server that all tests of this binary share: the one of `DATABASE_URL`, or a new one.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| match std::env::var("DATABASE_URL") {
@@ -61,6 +61,8 @@ pub enum StopMode {
 pub struct PostgresServer {
     pub url: String,
     pub port: u16,
+    /// The data directory.
+    pub data: PathBuf,
     process: Child,
     // Taken by `drop`, which ends the server.
     pipes: Option<std::sync::Mutex<Pipes>>,
@@ -98,9 +100,21 @@ impl PostgresServer {
         Self {
             url: ready["url"].as_str().unwrap().to_owned(),
             port: ready["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap(),
+            data: ready["data"].as_str().unwrap().into(),
             process,
             pipes: Some(pipes.into()),
         }
+    }
+
+    /// A streaming standby of this server, which is stopped while its data is copied.
+    pub fn standby(&self) -> Self {
+        self.stop(StopMode::Fast);
+        let standby = Self::start_with(&json!({ "standbyOf": { "port": self.port, "data": self.data } }));
+        self.start_again();
+        let streaming = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'";
+        let admin = Admin::connect(&self.url);
+        until("the standby to stream", || !admin.query(streaming).is_empty());
+        standby
     }
 
     pub fn stop(&self, mode: StopMode) {

@@ -4,6 +4,7 @@ import { EventEmitter, once } from 'node:events'
 import {
   appendFileSync,
   chmodSync,
+  cpSync,
   mkdtempSync,
   readdirSync,
   chownSync,
@@ -23,6 +24,8 @@ export interface ServerOptions {
   hba?: string[]
   /** Files for the data directory by name, such as `server.key`. */
   files?: Record<string, string>
+  /** Makes it a streaming standby: of the server on this port, whose data lies here while it is stopped. */
+  standbyOf?: { port: number; data: string }
 }
 
 export type StopMode = 'smart' | 'fast' | 'immediate'
@@ -42,11 +45,24 @@ const DEFAULT_SETTINGS = {
   autovacuum: 'off',
 }
 
+const TRUST = [
+  'local all all trust',
+  'host all all 127.0.0.1/32 trust',
+  'host replication all 127.0.0.1/32 trust',
+]
+
+const standbySettings = (primary: number): Record<string, string | number> => ({
+  primary_conninfo: `host=127.0.0.1 port=${primary} user=postgres`,
+  // How soon it asks for its primary again.
+  wal_retrieve_retry_interval: '100ms',
+})
+
 export class PostgresServer {
   port = 0
+  /** The data directory. */
+  readonly data: string
   readonly #lifeline: Lifeline
   readonly #binaries: Binaries
-  readonly #data: string
 
   /** Makes a new server and starts it. */
   static async start(options: ServerOptions = {}): Promise<PostgresServer> {
@@ -73,7 +89,7 @@ export class PostgresServer {
   private constructor(lifeline: Lifeline, binaries: Binaries, data: string) {
     this.#lifeline = lifeline
     this.#binaries = binaries
-    this.#data = data
+    this.data = data
   }
 
   /** The URL of the superuser's own database. Tests take one from `createDatabase`. */
@@ -122,26 +138,38 @@ export class PostgresServer {
   }
 
   async #initialise(
-    { settings = {}, hba = [], files = {} }: ServerOptions,
+    { settings = {}, hba = [], files = {}, standbyOf }: ServerOptions,
     user: User | undefined,
   ): Promise<void> {
-    const { initdb } = this.#binaries
-    const args = ['-D', this.#data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C']
-    this.#lifeline.run(initdb, [...args, '--no-sync', '--no-instructions'])
-    const status = await this.#lifeline.exit()
-    if (status !== '0') throw new Error(`initdb ended with ${status}:\n${this.log}`)
-
-    const lines = Object.entries({ ...DEFAULT_SETTINGS, ...settings }).map(
-      ([name, value]) => `${name} = '${value}'\n`,
-    )
-    appendFileSync(join(this.#data, 'postgresql.conf'), lines.join(''))
-    const trust = ['local all all trust', 'host all all 127.0.0.1/32 trust', '']
-    writeFileSync(join(this.#data, 'pg_hba.conf'), [...hba, ...trust].join('\n'))
+    if (standbyOf) {
+      cpSync(standbyOf.data, this.data, { recursive: true })
+      writeFileSync(join(this.data, 'standby.signal'), '')
+      if (user) giveTo(user, this.data)
+      this.#configure(standbySettings(standbyOf.port))
+    } else {
+      await this.#makeData()
+      this.#configure(DEFAULT_SETTINGS)
+      writeFileSync(join(this.data, 'pg_hba.conf'), [...hba, ...TRUST, ''].join('\n'))
+    }
+    this.#configure(settings)
     for (const [name, content] of Object.entries(files)) {
-      const path = join(this.#data, name)
+      const path = join(this.data, name)
       writeFileSync(path, content, { mode: 0o600 })
       if (user) chownSync(path, user.uid, user.gid)
     }
+  }
+
+  async #makeData(): Promise<void> {
+    const args = ['-D', this.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C']
+    this.#lifeline.run(this.#binaries.initdb, [...args, '--no-sync', '--no-instructions'])
+    const status = await this.#lifeline.exit()
+    if (status !== '0') throw new Error(`initdb ended with ${status}:\n${this.log}`)
+  }
+
+  /** Of settings by one name, the last counts. */
+  #configure(settings: Record<string, string | number>): void {
+    const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value}'\n`)
+    appendFileSync(join(this.data, 'postgresql.conf'), lines.join(''))
   }
 
   async #startOnFreePort(): Promise<void> {
@@ -155,8 +183,8 @@ export class PostgresServer {
 
   /** Whether the server got as far as accepting connections. */
   async #launch(): Promise<boolean> {
-    this.#lifeline.run(this.#binaries.postgres, ['-D', this.#data, '-p', String(this.port)])
-    return this.#lifeline.printed('ready to accept connections')
+    this.#lifeline.run(this.#binaries.postgres, ['-D', this.data, '-p', String(this.port)])
+    return this.#lifeline.printed(/ready to accept (read-only )?connections/)
   }
 }
 
@@ -229,9 +257,9 @@ class Lifeline {
   }
 
   /** Whether the child printed `text` before it ended. */
-  async printed(text: string): Promise<boolean> {
-    await this.#until(JSON.stringify(text), () => !this.#running || this.output.includes(text))
-    return this.output.includes(text)
+  async printed(text: RegExp): Promise<boolean> {
+    await this.#until(String(text), () => !this.#running || text.test(this.output))
+    return text.test(this.output)
   }
 
   async release(): Promise<void> {

@@ -2,7 +2,7 @@
 //
 //   node --import tsx tools/postgres/serve.ts ['{"settings":{"max_connections":20}}']
 //
-// prints {"url":…,"port":…} once the server accepts connections, then reads one command a line, and answers each with
+// prints {"url":…,"port":…,"data":…} once the server accepts connections, then reads one command a line, and answers each with
 // a line, {"ok":true} or {"error":"…"}: `stop [smart|fast|immediate]`, `start`, `restart`, `kill9`, `dispose`.
 // The end of its input, or of its life, is the end of the server.
 import { createInterface } from 'node:readline'
@@ -10,7 +10,7 @@ import { PostgresServer, type ServerOptions, type StopMode } from './cluster'
 
 async function serve(): Promise<void> {
   const server = await PostgresServer.start(JSON.parse(process.argv[2] ?? '{}') as ServerOptions)
-  answer({ url: server.url, port: server.port })
+  answer({ url: server.url, port: server.port, data: server.data })
   for await (const line of createInterface({ input: process.stdin })) {
     try {
       await obey(server, line.trim())
