@@ -6,6 +6,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, StopMode, until};
 
@@ -67,6 +68,39 @@ fn a_proxy_cuts_in_the_middle_of_a_message() {
     client.read_to_end(&mut received).unwrap();
     assert_eq!(received, b"messa");
     proxy.wait_for_open(0);
+}
+
+#[test]
+fn a_proxy_holds_in_the_middle_of_a_message() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    proxy.hold_after(5);
+    server.write_all(b"message").unwrap();
+    assert_eq!(receive(&mut client, 5), b"messa");
+    proxy.wait_for_limit();
+    client.set_nonblocking(true).unwrap();
+    assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    client.set_nonblocking(false).unwrap();
+    proxy.heal();
+    assert_eq!(receive(&mut client, 2), b"ge");
+}
+
+#[test]
+fn a_proxy_delivers_slowly_and_in_order() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    let text: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    let exchange = |client: &mut TcpStream, server: &mut TcpStream| {
+        client.write_all(&text).unwrap();
+        assert_eq!(receive(server, text.len()), text);
+        server.write_all(&text).unwrap();
+        assert_eq!(receive(client, text.len()), text);
+    };
+    proxy.trickle();
+    exchange(&mut client, &mut server);
+    proxy.heal();
+    let (delay, began) = (Duration::from_millis(100), Instant::now());
+    proxy.delay(delay);
+    exchange(&mut client, &mut server);
+    assert!(began.elapsed() >= 2 * delay);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::harness::{Harness, patient, shut_down, silent_server, started, watchf
 use crate::support::{Admin, Database, Direction, PostgresServer, Proxy, StopMode};
 
 /// One loss from beginning to end: `lose` the session, `recover` it, and hold the counters to their promises.
-fn through_a_gap(
+pub fn through_a_gap(
     harness: &Harness,
     listener: &Listener,
     lose: impl FnOnce(),
