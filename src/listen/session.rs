@@ -128,11 +128,17 @@ impl Session {
         let nonce = self.inbox.expect(None);
         let proof = sql::notify_within(lock_timeout(settings), &self.inbox.echo_channel, &nonce);
         let send = send_once(settings, &server, &proof);
-        limited(address, "the proof of LISTEN", settings.attempt_timeout, async {
+        let sent = limited(address, "the proof of LISTEN", settings.attempt_timeout, async {
             self.inbox.during(sink, send).await?
         })
-        .await?;
+        .await;
         let limit = settings.timings.heartbeat_timeout;
+        if let Err(error) = sent {
+            if is_queue_full(&error) {
+                self.look_for_room(limit, sink).await?;
+            }
+            return Err(error);
+        }
         if let Ok(heard) = timeout(limit, self.inbox.until_heard(&nonce, sink)).await {
             return heard;
         }
@@ -269,14 +275,22 @@ impl Session {
                     fences.pass(asked, Covers::Acknowledged);
                 }
                 // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
-                Err(error) if error.sql_state() == Some("54000") => {
+                Err(error) if is_queue_full(&error) => {
                     fences.pass(asked, Covers::Acknowledged);
                     fences.fail(asked, error);
-                    return self.ask(sql::TRIM_QUEUE, limit, sink).await;
+                    return self.look_for_room(limit, sink).await;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Has the server notice room in its notification queue, for the next attempt.
+    async fn look_for_room(&mut self, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
+        let look = self.inbox.during(sink, self.client.batch_execute(sql::LOOK_FOR_ROOM));
+        // An administrator may have forbidden it.
+        let _refused = timeout(limit, look).await.map_err(|_| Error::HeartbeatTimeout { limit })??;
+        Ok(())
     }
 
     /// A round trip that sends nothing to anybody, for the fences that it is enough for.
@@ -394,6 +408,11 @@ async fn send_once(settings: &Settings, server: &Server, statement: &str) -> Res
     let sent = peer.inbox.during(&Deaf, peer.client.batch_execute(statement)).await;
     peer.close().await;
     Ok(sent??)
+}
+
+/// Whether there was no room for a notification on the server.
+fn is_queue_full(error: &Error) -> bool {
+    error.sql_state() == Some("54000")
 }
 
 /// Reads the files of certificates in a thread of its own: a file system may hang.

@@ -30,9 +30,9 @@ pub const IDENTITY: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM
 /// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
 pub(super) const NOTHING: &str = "";
 
-/// Makes the server drop from its notification queue what everybody has read. Usually whoever sends something sees to
-/// that, but into a full queue nobody can send: without this it would stay full when its cause is long gone.
-pub(super) const TRIM_QUEUE: &str = "SELECT pg_notification_queue_usage()";
+/// Has the server find out which part of its notification queue everybody has read. It does so by itself only while
+/// the queue grows; one that was full would stay so until somebody asks.
+pub(super) const LOOK_FOR_ROOM: &str = "SELECT pg_notification_queue_usage()";
 
 /// Subscribes to every channel in one transaction: all of them, or an error.
 pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String {

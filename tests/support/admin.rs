@@ -22,7 +22,11 @@ impl Admin {
 
     /// Runs statements whose rows do not matter.
     pub fn execute(&self, sql: &str) {
-        block_on(sql, self.client.batch_execute(sql)).unwrap();
+        self.try_execute(sql).unwrap();
+    }
+
+    pub fn try_execute(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        block_on(sql, self.client.batch_execute(sql))
     }
 
     /// The rows of a query, each column as text.
