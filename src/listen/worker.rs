@@ -197,3 +197,18 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_cap_and_no_further() {
+        for cap in [1, 20, 5_000, 60_000].map(Duration::from_millis) {
+            let pauses: Vec<_> = pauses(cap).take(1_000).collect();
+            assert_eq!(pauses.len(), 1_000);
+            assert!(pauses.iter().all(|&pause| !pause.is_zero() && pause <= cap), "{cap:?}: {pauses:?}");
+            assert!(pauses[20..].iter().all(|&pause| pause >= cap / 2), "{cap:?}: {pauses:?}");
+        }
+    }
+}

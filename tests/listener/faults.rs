@@ -1,9 +1,10 @@
 //! Losses of every kind, and what the counters say meanwhile.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use pg_generations::generations::Verdict;
-use pg_generations::listen::{Listener, State};
+use pg_generations::listen::{Listener, State, Timings};
 use pg_generations::payload::CHANNEL;
 use serde_json::json;
 
@@ -200,5 +201,28 @@ fn a_sink_that_panics_is_a_loss_and_no_more() {
         harness.record.wait_for("lost PGGEN_PANIC", 1);
     };
     through_a_gap(&harness, &listener, lose, || database.admin());
+    shut_down(&listener);
+}
+
+/// However long a server was away, the next attempt is never far.
+#[test]
+fn a_server_that_comes_back_after_many_attempts() {
+    let server = PostgresServer::start();
+    let harness = Harness::new();
+    // Pauses that kept doubling would make of a hundred attempts more than the age of the universe.
+    let timings = Timings { reconnect_max_delay: Duration::from_millis(20), ..patient() };
+    let listener = harness.listen(&server.url, timings);
+    let lose = || {
+        server.stop(StopMode::Fast);
+        harness.record.wait_for("retrying 128 PGGEN_UNREACHABLE", 1);
+    };
+    through_a_gap(&harness, &listener, lose, || {
+        server.start_again();
+        Admin::connect(&server.url)
+    });
+    let told: Vec<_> =
+        harness.record.events().into_iter().filter(|event| event.starts_with("retrying")).collect();
+    // 1, 2, 4, …, 128, and whatever the start of the server took.
+    assert!(told.len() < 16, "{told:?}");
     shut_down(&listener);
 }
