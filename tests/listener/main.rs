@@ -12,6 +12,7 @@ mod fences;
 mod harness;
 mod lifecycle;
 mod listening;
+mod names;
 mod queue;
 mod slow;
 mod stalls;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{DEADLINE, RUNTIME, block_on};
@@ -19,7 +20,7 @@ pub enum Direction {
     Both,
 }
 
-/// Listens on a port of 127.0.0.1, the same for its whole life, and forwards to a server. Ends when dropped.
+/// Listens on one address and port for its whole life, and forwards to a server. Ends when dropped.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -83,6 +84,16 @@ enum AtLimit {
 impl Proxy {
     /// A proxy to the host and port of a PostgreSQL URL.
     pub fn to(url: &str) -> Self {
+        Self::start(url, block_on("a free port", relay::listen_on_free_port()))
+    }
+
+    /// A proxy to another server, on the same port of another address of this machine.
+    pub fn twin(&self, url: &str, address: &str) -> Self {
+        let listener = block_on("the port", TcpListener::bind((address, self.port())));
+        Self::start(url, listener.expect("a port that is free at one address is free at the other"))
+    }
+
+    fn start(url: &str, listener: TcpListener) -> Self {
         let url = url::Url::parse(url).unwrap();
         let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
         let rules = Rules {
@@ -95,7 +106,6 @@ impl Proxy {
             age: 0,
             end: End::Fin,
         };
-        let listener = block_on("a free port", relay::listen_on_free_port());
         let address = listener.local_addr().unwrap();
         let counts = Mutex::new(Counts { listening: true, ..Counts::default() });
         let shared =
