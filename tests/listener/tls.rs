@@ -14,7 +14,7 @@ use crate::harness::{Harness, patient, shut_down, started, watchful};
 use crate::support::{Admin, DEADLINE, PostgresServer, until};
 
 /// Its certificate is for `localhost`. Nobody is refused but for what the roles' names say.
-static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| {
+pub static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| {
     let server = serve("server.crt");
     Admin::connect(&server.url).execute(
         "CREATE ROLE client LOGIN; CREATE ROLE plain_only LOGIN; CREATE ROLE scram LOGIN PASSWORD 'secret'",
