@@ -104,7 +104,7 @@ fn a_proxy_delivers_slowly_and_in_order() {
 }
 
 #[test]
-fn a_proxy_swallows_even_the_end_and_holds() {
+fn a_proxy_swallows_and_goes_on_to() {
     let Line { proxy, mut client, mut server } = Line::new();
     proxy.swallow(Direction::ToClient);
     server.write_all(b"lost").unwrap();
@@ -112,7 +112,16 @@ fn a_proxy_swallows_even_the_end_and_holds() {
     assert_eq!(receive(&mut server, 7), b"through");
 
     proxy.wait_for_swallowed(4);
+    proxy.heal();
+    server.write_all(b"lost, too").unwrap();
+    proxy.wait_for_swallowed(13);
+    drop(server);
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
 
+#[test]
+fn a_proxy_holds_even_the_end() {
+    let Line { proxy, mut client, mut server } = Line::new();
     proxy.hold(Direction::Both);
     server.write_all(b"late").unwrap();
     drop(server);

@@ -160,7 +160,8 @@ impl Proxy {
         self.shared.rules.send_modify(|rules| rules.delay = delay);
     }
 
-    /// Throws away what comes, an end of the connection too, while all sockets stay open: a half-open connection.
+    /// Throws away what comes, an end of the connection too, while all sockets stay open: a half-open connection. Where
+    /// anything was thrown away, nothing comes through any more.
     pub fn swallow(&self, direction: Direction) {
         self.shared.set(direction, Flow::Swallow);
     }

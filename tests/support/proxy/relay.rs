@@ -102,6 +102,7 @@ async fn pump(
 ) -> io::Result<()> {
     let mut rules = shared.rules.subscribe();
     let mut buffer = [0; 16 * 1024];
+    let mut whole = true;
     loop {
         let _ = rules.wait_for(|rules| rules.flow(direction) != Flow::Hold).await;
         let read = tokio::select! {
@@ -113,7 +114,11 @@ async fn pump(
             tokio::time::sleep(delay).await;
         }
         if let Ok(bytes @ 1..) = read {
-            deliver(shared, &mut rules, &buffer[..bytes], &mut to, direction).await?;
+            whole = whole && deliver(shared, &mut rules, &buffer[..bytes], &mut to, direction).await?;
+            if !whole {
+                // What follows would come out of a gap, and in TCP there are none.
+                shared.count().swallowed += bytes;
+            }
         } else {
             let _ = rules.wait_for(|rules| rules.flow(direction) == Flow::Forward).await;
             read?;
@@ -122,19 +127,19 @@ async fn pump(
     }
 }
 
+/// Returns false if the rules are to swallow it.
 async fn deliver(
     shared: &Shared,
     rules: &mut watch::Receiver<Rules>,
     mut bytes: &[u8],
     to: &mut (impl AsyncWrite + Unpin),
     direction: Direction,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     while !bytes.is_empty() {
         let now = rules.wait_for(|rules| rules.flow(direction) != Flow::Hold).await;
         let now = *now.map_err(io::Error::other)?;
         if now.flow(direction) == Flow::Swallow {
-            shared.count().swallowed += bytes.len();
-            return Ok(());
+            return Ok(false);
         }
         let piece = if now.trickling { 1 } else { bytes.len() };
         let (allowed, then) =
@@ -151,5 +156,5 @@ async fn deliver(
             tokio::task::yield_now().await;
         }
     }
-    Ok(())
+    Ok(true)
 }
