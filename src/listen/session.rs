@@ -296,15 +296,10 @@ impl Session {
     /// A round trip that sends nothing to anybody, for the fences that it is enough for.
     async fn round_trip(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
         let asked = fences.mark();
-        self.ask(sql::NOTHING, limit, sink).await?;
+        let answered = self.inbox.during(sink, self.client.batch_execute(sql::NOTHING));
+        timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??;
         fences.pass(asked, Covers::Acknowledged);
         Ok(())
-    }
-
-    /// Runs a statement whose answer is that there is one.
-    async fn ask(&mut self, statement: &str, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
-        let answered = self.inbox.during(sink, self.client.batch_execute(statement));
-        Ok(timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??)
     }
 
     /// Sends ourselves a nonce and waits until it comes back. Notifications come in the order of their commits, so
