@@ -231,7 +231,8 @@ impl Sink for Attached {
                 tally.last_echo = Some(at);
                 tally.echo_round_trip = Some(round_trip);
                 drop(tally);
-                feed.flush_malformed();
+                let report = feed.malformed.lock().due(Instant::now());
+                feed.report_if_any(report);
             }
             Event::Listening { backend_pid, server } => {
                 feed.resync(link.as_ref());

@@ -25,11 +25,17 @@ impl Malformed {
             self.sample = shown(payload);
         }
         self.count += 1;
+        self.due(now)
+    }
+
+    /// A report of what is not reported yet, unless the last one is too recent.
+    pub fn due(&mut self, now: Instant) -> Option<Report> {
         if self.reported.is_some_and(|reported| now - reported < MALFORMED_INTERVAL) {
             return None;
         }
+        let report = self.flush()?;
         self.reported = Some(now);
-        self.flush()
+        Some(report)
     }
 
     /// A report of what is not reported yet.
@@ -63,7 +69,12 @@ mod tests {
         assert_eq!(malformed.note("c", start + MALFORMED_INTERVAL / 2), None);
         assert_eq!(malformed.note("d", start + MALFORMED_INTERVAL), report("b", 3));
         assert_eq!(malformed.note("e", start + MALFORMED_INTERVAL), None);
-        assert_eq!(malformed.flush(), report("e", 1));
+        assert_eq!(malformed.due(start + MALFORMED_INTERVAL), None);
+        assert_eq!(malformed.due(start + 2 * MALFORMED_INTERVAL), report("e", 1));
+        assert_eq!(malformed.due(start + 3 * MALFORMED_INTERVAL), None);
+        assert_eq!(malformed.note("f", start + 3 * MALFORMED_INTERVAL), report("f", 1));
+        assert_eq!(malformed.note("g", start + 3 * MALFORMED_INTERVAL), None);
+        assert_eq!(malformed.flush(), report("g", 1));
         assert_eq!(malformed.flush(), None);
     }
 
