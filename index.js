@@ -540,8 +540,8 @@ const warned = {
 	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
 	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
 	resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
-	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${payload}`,
-	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${payload}: ${messageOf(error)}`,
+	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
+	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
 	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
 };
 /** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
@@ -553,6 +553,10 @@ function warn(event) {
 		type: "PgGenerationsWarning",
 		code
 	});
+}
+/** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
+function printable(text) {
+	return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`);
 }
 //#endregion
 //#region ts/replay.ts

@@ -98,9 +98,9 @@ const warned: { [K in ListenerEvent['type']]?: (event: Extract<ListenerEvent, { 
   lost: ({ cause }) => `not listening for invalidations: ${cause}`,
   retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
   resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
-  malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${payload}`,
+  malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
   'handler-error': ({ error, payload }) =>
-    `a bump of definitionLookup threw on ${payload}: ${messageOf(error)}`,
+    `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
   overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`,
 }
 
@@ -110,4 +110,9 @@ export function warn(event: ListenerEvent): void {
   if (text === undefined) return
   const code = `PGGEN_${event.type.toUpperCase().replace('-', '_')}`
   process.emitWarning(text, { type: 'PgGenerationsWarning', code })
+}
+
+/** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`)
 }
