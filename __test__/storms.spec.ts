@@ -173,7 +173,7 @@ describe(`${URLS} invalidations at full speed`, () => {
       await listener.printed.first('the end of the storm', (line) => line === 'stormed', LONG_MS)
       const [again = ''] = encodeModuleInvalidation(realmOf(0), [urlOf(realmOf(0), 0)])
       await admin.notify(CHANNEL, again)
-      await listener.line('over')
+      await listener.printed.first('the end of the checks', (line) => line === 'over', LONG_MS)
       if (storm.lookup) await admin.notify(CHANNEL, encodeRealmInvalidation('the end'))
       assert.equal(await listener.end(LONG_MS), 0, listener.stderr)
       const [outcome = '', ...rest] = listener.printed.entries.slice(3)
