@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL, encodeModuleInvalidation } from '../index.js'
+import { LEVEL, type Levels, leaks } from './support/leaks'
 import { MODULE, REALM, adminOf } from './support/listening'
 import { randomFrom } from './support/mutate'
 import { type Admin, createDatabase } from './support/postgres'
@@ -92,8 +93,7 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
     `
     const program = new Program(
       t,
-      `
-      const { existsSync, readFileSync, readdirSync } = require('node:fs')
+      `${LEVEL}
       const { Worker } = require('node:worker_threads')
       const rounds = ${JSON.stringify(rounds)}
 
@@ -110,34 +110,11 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
         await Promise.all([one(), one(), one(), one()])
       }
 
-      const proc = existsSync('/proc/self/task')
-      const threads = () => readdirSync('/proc/self/task').flatMap((task) => {
-        // A thread may end while it is looked at.
-        try { return [readFileSync('/proc/self/task/' + task + '/comm', 'utf8').trim()] } catch { return [] }
-      })
-      const usage = () => ({
-        threads: threads().length, files: readdirSync('/proc/self/fd').length, rss: process.memoryUsage.rss(),
-      })
-      /** Listeners close their connections politely, which takes a moment longer than the worker's end. */
-      async function settled() {
-        const end = Date.now() + 10_000
-        while (threads().includes('pg-generations')) {
-          if (Date.now() > end) throw new Error('threads are left: ' + threads())
-          await new Promise((resolve) => setTimeout(resolve, 5))
-        }
-        return usage()
-      }
-
       ;(async () => {
-        // The first rounds fill what is filled once: thread pools, the allocator's arenas, code caches.
-        const warmUp = Math.ceil(rounds.length / 2)
-        await terminate(rounds.slice(0, warmUp))
-        const before = proc ? await settled() : undefined
-        await terminate(rounds.slice(warmUp))
-        const after = proc ? await settled() : undefined
+        const levels = await level(rounds, terminate)
         // Using it still works.
         GenerationCounters.shared().bumpGlobalGeneration()
-        console.log(JSON.stringify({ before, after }))
+        console.log(JSON.stringify(levels))
       })()
       `,
       url,
@@ -146,14 +123,9 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
     const ended = await program.end(LONG_MS).finally(stop)
     assert.equal(ended, 0, program.stderr)
     await backendsGone(admin)
-    const { before, after } = JSON.parse(program.printed.entries[0]!) as Record<string, Usage | undefined>
-    if (!before || !after) return
-    t.diagnostic(JSON.stringify({ before, after }))
-    assert(after.threads <= before.threads, `threads: ${before.threads} before, ${after.threads} after`)
-    assert(after.files <= before.files, `open files: ${before.files} before, ${after.files} after`)
-    // The stamps alone that these workers made are well above this.
-    const grownMB = (after.rss - before.rss) / 2 ** 20
-    assert(grownMB < 64, `resident memory grew by ${grownMB} MB`)
+    const levels = JSON.parse(program.printed.entries[0]!) as Levels
+    t.diagnostic(JSON.stringify(levels))
+    assert.deepEqual(leaks(levels), [])
   })
 
   test(`${ROUNDS / 5} processes end`, async (t) => {
@@ -200,12 +172,6 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
     await backendsGone(admin)
   })
 })
-
-interface Usage {
-  threads: number
-  files: number
-  rss: number
-}
 
 interface Way {
   /** Run by the program itself. */
