@@ -28,6 +28,19 @@ fn every_function_of_the_binding_catches_panics() {
     assert!(guarded > 0, "no function was found at all");
 }
 
+/// napi catches no panic in the callback of a thread-safe function, in a finalizer, nor in its own threads: it ends
+/// the process (`npm run test:panics`). So there is to be no code of ours, but for the drop of a handle.
+#[test]
+fn nothing_of_ours_runs_where_napi_catches_no_panic() {
+    let forbidden =
+        ["build_callback", "impl ToNapiValue", "ObjectFinalize", "finalize", "AsyncTask", "async fn"];
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/node")).unwrap() {
+        let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let found: Vec<_> = forbidden.iter().filter(|pattern| source.contains(*pattern)).collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
 #[test]
 fn a_function_without_it_is_found_and_nothing_else_is() {
     let source = r#"

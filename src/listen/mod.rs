@@ -12,6 +12,7 @@ mod sql;
 mod tls;
 mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -211,7 +212,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.stop();
+        // Nobody catches what a finalizer of JavaScript's collector lets through: it would end the process.
+        if catch_unwind(AssertUnwindSafe(|| self.stop())).is_err() {
+            self.shared.stop.cancel();
+        }
     }
 }
 

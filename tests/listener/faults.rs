@@ -226,3 +226,13 @@ fn a_server_that_comes_back_after_many_attempts() {
     assert!(told.len() < 16, "{told:?}");
     shut_down(&listener);
 }
+
+#[test]
+fn a_sink_that_panics_when_its_listener_is_dropped_does_not_keep_it_from_ending() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    harness.record.panic_at("stopping");
+    drop(listener);
+    harness.record.wait_for("stopped", 1);
+}
