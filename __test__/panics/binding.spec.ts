@@ -12,7 +12,7 @@ const FILES: { [platform: string]: string } = { win32: 'panics.dll', darwin: 'li
 const LIBRARY = join(ROOT, 'target/debug/examples', FILES[process.platform] ?? 'libpanics.so')
 
 /** A program on top of the addon that panics: its functions are in `addon`. */
-function program(t: TestContext, source: string, url = ''): Program {
+function programOf(t: TestContext, source: string, url = ''): Program {
   return Program.bare(
     t,
     `const url = process.argv[1]
@@ -27,7 +27,7 @@ function program(t: TestContext, source: string, url = ''): Program {
 
 /** The package on top of the addon, whose feeds panic when they wake JavaScript for the nth time. */
 function withFeedThatPanics(t: TestContext, nth: number, source: string, url = ''): Program {
-  return program(
+  return programOf(
     t,
     `const panicking = { ...addon, createFeed: () => addon.feedThatPanics([${nth}]) }
      require.cache[require.resolve(${JSON.stringify(join(ROOT, 'binding.js'))})] = { loaded: true, exports: panicking }
@@ -48,12 +48,12 @@ async function assertPrinted(program: Program, lines: string[], panics = 1): Pro
 }
 
 test('in a function that JavaScript calls', async (t) => {
-  const panicking = program(t, `attempt(addon.panicHere); attempt(addon.panicHere); console.log('alive')`)
+  const panicking = programOf(t, `attempt(addon.panicHere); attempt(addon.panicHere); console.log('alive')`)
   await assertPrinted(panicking, ['planted by the test', 'planted by the test', 'alive'], 2)
 })
 
 test('in the conversion of what a function gives', async (t) => {
-  const panicking = program(t, `attempt(addon.giveUnconvertible); console.log('alive')`)
+  const panicking = programOf(t, `attempt(addon.giveUnconvertible); console.log('alive')`)
   await assertPrinted(panicking, ['planted by the test', 'alive'])
 })
 
@@ -119,7 +119,7 @@ test('in the thread of a listener that listens', async (t) => {
 
 // If this ever fails, napi has become better, and tests/binding.rs may forbid less.
 test('where napi itself runs our code it does end the process, which is why none runs there', async (t) => {
-  const panicking = program(t, `addon.callBackUnconvertible(() => {})`)
+  const panicking = programOf(t, `addon.callBackUnconvertible(() => {})`)
   assert.notEqual(await panicking.end(), 0)
   assert.match(panicking.stderr, /failed to initiate panic/)
 })
