@@ -8,8 +8,8 @@ import { createDatabase } from './support/postgres'
 import { Program } from './support/program'
 import { until } from './support/wait'
 
-/** As long as `shutDown()` may take, and a second for the rest of the process on a busy machine. */
-const LIMIT_MS = 3_000
+/** As long as `shutDown()` may take, and three seconds for the rest of the process on a busy machine. */
+const LIMIT_MS = 5_000
 
 /** A server that takes requests and, like a realm server, shuts everything down at once when it is told to end. */
 const SERVER = `

@@ -1,0 +1,44 @@
+// @ts-check
+// Runs the JavaScript tests on an addon that AddressSanitizer watches: it ends the process at the first access to
+// memory that is not ours, or not any more. Needs a nightly Rust, and gcc's libasan (Debian: it comes with gcc).
+//
+// Arguments are specs; without any, all are run.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+process.chdir(join(import.meta.dirname, '..'))
+
+const TARGET = 'target/asan'
+const ADDON = resolve(TARGET, 'pg-generations.node')
+
+const host = /host: (\S+)/.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))?.[1] ?? ''
+const runtime = execFileSync('cc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
+if (!existsSync(runtime)) throw new Error('the runtime of AddressSanitizer is missing: install gcc')
+
+// For this target only: what runs during the build, such as macros, has no runtime to go with it.
+const build = ['+nightly', 'build', '--lib', '--features', 'node', '--target', host, '--target-dir', TARGET]
+run('cargo', build, { RUSTFLAGS: '-Zsanitizer=address' })
+copyFileSync(join(TARGET, host, 'debug/libpg_generations.so'), ADDON)
+
+const watched = {
+  // Node keeps what it has at its end. A new process, such as a server's, need not be watched from its first breath.
+  ASAN_OPTIONS: 'detect_leaks=0:verify_asan_link_order=0',
+  LD_PRELOAD: runtime,
+  NAPI_RS_NATIVE_LIBRARY_PATH: ADDON,
+}
+const loads =
+  "process.exit(require('node:fs').readFileSync('/proc/self/maps', 'utf8').includes('asan/pg-gen') ? 0 : 1)"
+run('node', ['-e', `require(${JSON.stringify(process.cwd())}); ${loads}`], watched)
+
+const all = readdirSync('__test__').filter((file) => file.endsWith('.spec.ts'))
+const specs = process.argv.length > 2 ? process.argv.slice(2) : all.map((file) => join('__test__', file))
+const options = ['--test-reporter=spec', '--test-concurrency=2', '--test-timeout=600000']
+run('node', ['--import', 'tsx', '--test', ...options, ...specs], watched)
+
+/** @param {string} program @param {string[]} args @param {Record<string, string>} env */
+function run(program, args, env) {
+  const { status, error } = spawnSync(program, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  if (error) throw error
+  if (status !== 0) process.exit(status ?? 1)
+}
