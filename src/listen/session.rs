@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
@@ -164,9 +164,11 @@ impl Session {
         sink: &dyn Sink,
     ) -> Result<Infallible, Error> {
         let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
+        // When the latest echo that came back was sent, not when it came back: it proves nothing of what was committed
+        // while it was on its way, or while the process was frozen.
+        let mut proven = Instant::now();
         loop {
-            let proven = Instant::now();
-            let mut due = pin!(sleep(interval));
+            let mut due = pin!(sleep_until(proven + interval));
             loop {
                 let wanted = async {
                     tokio::select! {
@@ -175,18 +177,17 @@ impl Session {
                         covers = fences.wanted() => Some(covers),
                     }
                 };
-                let wanted = self.inbox.during(sink, wanted).await?;
-                // A process that was frozen wakes up here. What it could not hear is as old as the freeze was long,
-                // and to wait for an answer now would be to believe it for as long again.
-                if proven.elapsed() > interval + limit {
-                    return Err(Error::HeartbeatTimeout { limit });
-                }
-                match wanted {
+                match self.inbox.during(sink, wanted).await? {
                     Some(Covers::Acknowledged) => self.round_trip(limit, fences, sink).await?,
                     Some(Covers::Released) | None => break,
                 }
             }
-            self.heartbeat(limit, fences, sink).await?;
+            let sent = Instant::now();
+            // After a freeze or a slow echo there is less time left than an echo may take, or none.
+            timeout_at(proven + interval + limit, self.heartbeat(limit, fences, sink))
+                .await
+                .unwrap_or(Err(Error::HeartbeatTimeout { limit }))?;
+            proven = sent;
         }
     }
     /// Ends the session politely, as far as the network lets us.
@@ -261,27 +262,28 @@ impl Session {
     /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers. It lets
     /// the fences through that were asked for before it.
     async fn heartbeat(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
-        loop {
-            let asked = fences.mark();
-            match self.echo(sink, limit).await {
-                Ok(round_trip) => {
-                    sink.event(Event::Echo { round_trip, at: SystemTime::now() });
-                    fences.pass(asked, Covers::Released);
-                    return Ok(());
-                }
-                // NOTIFY takes a lock that is held through another's commit, perhaps for long. Our lock_timeout
-                // let go of it; what was pending has been delivered with the error, so the connection is alive.
-                Err(error) if error.sql_state() == Some("55P03") => {
-                    fences.pass(asked, Covers::Acknowledged);
-                }
-                // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
-                Err(error) if is_queue_full(&error) => {
-                    fences.pass(asked, Covers::Acknowledged);
-                    fences.fail(asked, error);
-                    return self.look_for_room(limit, sink).await;
-                }
-                Err(error) => return Err(error),
+        let asked = fences.mark();
+        match self.echo(sink, limit).await {
+            Ok(round_trip) => {
+                sink.event(Event::Echo { round_trip, at: SystemTime::now() });
+                fences.pass(asked, Covers::Released);
+                Ok(())
             }
+            // NOTIFY takes a lock that is held through another's commit, perhaps for long. Our lock_timeout let go of
+            // it, and what was pending has been delivered with the error, so the connection is alive. The next attempt
+            // can wait for the next heartbeat, unless there is a fence that needs it: a backend that waits for the
+            // lock delivers nothing meanwhile.
+            Err(error) if error.sql_state() == Some("55P03") => {
+                fences.pass(asked, Covers::Acknowledged);
+                Ok(())
+            }
+            // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
+            Err(error) if is_queue_full(&error) => {
+                fences.pass(asked, Covers::Acknowledged);
+                fences.fail(asked, error);
+                self.look_for_room(limit, sink).await
+            }
+            Err(error) => Err(error),
         }
     }
 
