@@ -16,7 +16,7 @@ export class JavaScriptListener implements GenerationSource {
 
   constructor(connectionString: string, applicationName: string, note: (text: string) => void) {
     this.#client = new Client({ connectionString, application_name: applicationName })
-    this.#client.on('notification', ({ payload }) => this.#handle(payload))
+    this.#client.on('notification', ({ payload }) => this.handle(payload))
     this.#client.on('error', () => {})
     this.#client.once('error', ({ message }) => note(`lost its listener, for good: ${message}`))
   }
@@ -42,7 +42,8 @@ export class JavaScriptListener implements GenerationSource {
     return changed ? 'changed' : 'unchanged'
   }
 
-  #handle(payload: string | undefined): void {
+  /** Bumps what a payload says: one that was received, or one of this process's own that is still to be sent. */
+  handle(payload: string | undefined): void {
     const { k: kind, r: realm, m: urls } = parse(payload)
     if (kind === 'global') this.#global = ++this.#clock
     if (typeof realm !== 'string') return
