@@ -1,0 +1,58 @@
+// Looks for stale rows, as a reader would: first what is complete, then the rows. A row that is older than what was
+// complete before it was read is stale, whatever else goes on; so nobody has to stand still for this.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { READ_ALL, type Row } from './rows'
+import { type Truth, isStale } from './truth'
+
+export class Auditor {
+  readonly #url: string
+  readonly #truth: Truth
+  #client: Client | undefined
+
+  constructor(url: string, truth: Truth) {
+    this.#url = url
+    this.#truth = truth
+  }
+
+  /** The names of the persists that wrote what is stale now. */
+  async audit(): Promise<string[]> {
+    const completed = this.#truth.completed()
+    const rows = await this.query<Row>(READ_ALL)
+    return rows.filter(({ built_from: built }) => isStale(built, completed)).map(({ persist }) => persist)
+  }
+
+  /** Waits until nobody else is connected: what has been sent by processes that are gone has come to an end then. */
+  async quiescence(): Promise<void> {
+    const others = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+      AND backend_type = 'client backend' AND pid <> pg_backend_pid()`
+    for (const end = performance.now() + 20_000; (await this.query(others)).length > 0;) {
+      if (performance.now() > end) throw new Error('somebody stayed connected to the database')
+      await sleep(20)
+    }
+  }
+
+  async query<R extends object>(text: string, values: unknown[] = []): Promise<R[]> {
+    try {
+      this.#client ??= await connected(this.#url)
+      return (await this.#client.query<R>(text, values)).rows
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client
+    this.#client = undefined
+    await client?.end().catch(() => {})
+  }
+}
+
+async function connected(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url, application_name: 'auditor', query_timeout: 10_000 })
+  // A lost connection also fails the query that needs it.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}

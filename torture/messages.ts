@@ -1,0 +1,46 @@
+// What the processes tell each other.
+import type { Tally } from './tally'
+
+/** What a realm server is started with. */
+export interface Settings {
+  mode: string
+  seed: number
+  /** Which of the realm servers this is. */
+  index: number
+  /** How many processes have been started before: what tells one's writing from that of all others. */
+  incarnation: number
+  directory: string
+  url: string
+  listenTo: string
+}
+
+/** To a realm server: to end what it has begun, and then itself. */
+export type ToRealmServer = 'stop'
+
+export type FromRealmServer =
+  | { type: 'ready' }
+  | { type: 'tally'; tally: Tally }
+  /** How long writes took of which nobody was in the way, in milliseconds. */
+  | { type: 'calibrated'; plain: number[]; persist: number[] }
+
+export interface NetworkSettings {
+  url: string
+  /** How many ways to the server there are to be. */
+  ways: number
+}
+
+/** A way through the network that does not forward, or cuts what there is. */
+export const NETWORK_FAULTS = [
+  'reset',
+  'cut',
+  'swallow both',
+  'swallow to client',
+  'swallow to server',
+  'hold both',
+  'hold to client',
+  'hold to server',
+] as const
+export type NetworkFault = (typeof NETWORK_FAULTS)[number]
+
+export type ToNetwork = { way: number; fault: NetworkFault | 'heal' }
+export type FromNetwork = { type: 'ready'; urls: string[] }
