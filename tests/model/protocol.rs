@@ -1,0 +1,168 @@
+//! The protocols: what a persist and each invalidation do, step by step.
+//!
+//! A protocol is a list of steps for each operation, so that a weaker one is the strict one with a step moved or left out.
+
+use crate::database::Lock;
+use crate::world::Operation;
+
+/// What a process does at a time. Anything may happen between two steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    // --- persist
+    /// Take a snapshot of the counters. Everything is compared with it.
+    Snapshot,
+    ReadModule,
+    ReadDependencies,
+    /// Start a fence: a NOTIFY to oneself, which takes its place in the queue.
+    Echo,
+    /// Start a fence: a query on the listener's connection, which does not.
+    Query,
+    /// Wait for the fence, if one was started, and compare.
+    Check {
+        /// The dependencies too, or the module alone.
+        dependencies: bool,
+        /// Discard while the counters are unproven.
+        proven: bool,
+    },
+    Insert,
+
+    // --- invalidate
+    /// The file changes. Then the invalidation is called.
+    Edit,
+    /// Take the snapshot that all later statements see: what a REPEATABLE READ transaction does at its first statement,
+    /// and a statement that both waits for the lock and deletes. (They differ in a row that was updated since, which the
+    /// first refuses to delete and fails. Here it is deleted, as by the second.)
+    View,
+    /// Ask which rows depend on the module.
+    FanOut,
+    /// Bump one's own counters.
+    Bump,
+    Delete(Notifies),
+    Notify,
+
+    // --- both
+    Global(Lock),
+    Realm(Lock),
+    /// Let go of the locks before the end of the transaction, which session-level locks can do.
+    Unlock,
+    Commit,
+}
+
+/// What a DELETE notifies in the same statement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notifies {
+    Nothing,
+    Targets,
+    /// `SELECT pg_notify(…) FROM deleted`.
+    DeletedRows,
+}
+
+/// When a listener that listens again bumps the global generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resync {
+    AfterListen,
+    BeforeListen,
+    Never,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Protocol {
+    pub persist: Vec<Step>,
+    pub invalidate: Vec<Step>,
+    pub clear_realm: Vec<Step>,
+    pub clear_all: Vec<Step>,
+    pub resync: Resync,
+}
+
+const CHECK_MODULE: Step = Step::Check { dependencies: false, proven: true };
+const CHECK_ALL: Step = Step::Check { dependencies: true, proven: true };
+
+impl Protocol {
+    /// No transactions: check, then INSERT; DELETE, then notify.
+    pub fn unfenced() -> Self {
+        use Step::*;
+        let clear = vec![Edit, Bump, Delete(Notifies::Nothing), Commit, Notify, Commit];
+        Self {
+            persist: vec![Snapshot, ReadModule, ReadDependencies, CHECK_MODULE, Insert, Commit],
+            invalidate: vec![Edit, Bump, FanOut, Bump, Delete(Notifies::Nothing), Commit, Notify, Commit],
+            clear_realm: clear.clone(),
+            clear_all: clear,
+            resync: Resync::AfterListen,
+        }
+    }
+
+    /// The same with DELETE and notify in one statement.
+    pub fn single_statement() -> Self {
+        use Step::*;
+        let clear = vec![Edit, Bump, Delete(Notifies::Targets), Commit];
+        Self {
+            invalidate: vec![Edit, Bump, FanOut, Bump, Delete(Notifies::Targets), Commit],
+            clear_realm: clear.clone(),
+            clear_all: clear,
+            ..Self::unfenced()
+        }
+    }
+
+    /// The same with a fence before the check, and no locks.
+    pub fn fenced(dependencies: bool) -> Self {
+        use Step::*;
+        let check = Check { dependencies, proven: true };
+        Self {
+            persist: vec![Snapshot, ReadModule, ReadDependencies, Echo, check, Insert, Commit],
+            ..Self::single_statement()
+        }
+    }
+
+    /// Both in a transaction, under locks.
+    pub fn strict() -> Self {
+        use Lock::{Exclusive, Shared};
+        use Step::*;
+        let clear = |global, realm: Option<Step>| {
+            [Some(Edit), Some(global), realm, Some(Bump), Some(Delete(Notifies::Targets)), Some(Commit)]
+                .into_iter()
+                .flatten()
+                .collect()
+        };
+        Self {
+            persist: vec![
+                Snapshot,
+                ReadModule,
+                ReadDependencies,
+                Global(Shared),
+                Realm(Shared),
+                Echo,
+                CHECK_ALL,
+                Insert,
+                Commit,
+            ],
+            invalidate: vec![
+                Edit,
+                Global(Shared),
+                Realm(Exclusive),
+                FanOut,
+                Bump,
+                Delete(Notifies::Targets),
+                Commit,
+            ],
+            clear_realm: clear(Global(Shared), Some(Realm(Exclusive))),
+            clear_all: clear(Global(Exclusive), None),
+            resync: Resync::AfterListen,
+        }
+    }
+
+    pub fn steps(&self, operation: Operation) -> &[Step] {
+        match operation {
+            Operation::Invalidate(_) => &self.invalidate,
+            Operation::ClearRealm => &self.clear_realm,
+            Operation::ClearAll => &self.clear_all,
+        }
+    }
+
+    /// Whether it matters that listeners are signalled after the locks are free.
+    ///
+    /// To an echo it does not: it is delivered with all that is before it in the queue, signalled or not. And to a
+    /// listener that is only waiting, a late signal is nothing but a late delivery.
+    pub fn sees_signals(&self) -> bool {
+        self.persist.contains(&Step::Query)
+    }
+}
