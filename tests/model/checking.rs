@@ -131,9 +131,9 @@ impl Model for Cache {
             Action::Notice(process) => world.notice(process),
             Action::Lose(process) => world.lose(process),
             Action::Silence(process) => world.silence(process),
-            Action::Crash(process) => world.crash(process),
-            Action::DisconnectPersist(process) => world.disconnect_persist(process),
-            Action::DisconnectInvalidation(process) => world.disconnect_invalidation(process),
+            Action::Crash(process) => world.crash(protocol, process),
+            Action::DisconnectPersist(process) => world.disconnect_persist(protocol, process),
+            Action::DisconnectInvalidation(process) => world.disconnect_invalidation(protocol, process),
             Action::CommitOrphan(orphan) => Some(world.commit_orphan(protocol, orphan)),
             Action::RollBackOrphan(orphan) => Some(world.roll_back_orphan(orphan)),
         }?;

@@ -1,7 +1,7 @@
 //! PostgreSQL: rows, advisory locks, row locks, and the queue of notifications.
 
 use crate::keys::{Keys, Module};
-use crate::protocol::{Protocol, Step};
+use crate::protocol::{Holder, Protocol, Step};
 use crate::world::{Process, Versions, Window, World};
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -173,12 +173,15 @@ impl World {
     }
 
     /// The client is gone. What is not committing is rolled back; what is has an outcome that nobody knows yet.
-    pub fn abandon(&mut self, mut transaction: Transaction) {
+    pub fn abandon(&mut self, protocol: &Protocol, mut transaction: Transaction) {
         if !transaction.has_written() {
             return;
         }
         if let Some((_, row)) = &mut transaction.upsert {
             row.through = None;
+        }
+        if protocol.locks == Holder::OtherConnection {
+            (transaction.global, transaction.realm) = (Lock::None, Lock::None);
         }
         self.database.orphans.push(transaction);
         self.database.orphans.sort_unstable();

@@ -78,35 +78,35 @@ impl World {
     }
 
     /// Killed between two steps, and started again: without a snapshot, a result or a listener.
-    pub fn crash(&self, process: usize) -> Option<Self> {
+    pub fn crash(&self, protocol: &Protocol, process: usize) -> Option<Self> {
         let mut world = self.clone();
         world.left.crashes = world.left.crashes.checked_sub(1)?;
         let fresh = Process { link: Link::Down, position: 0, persist: None, invalidation: None };
         let killed = std::mem::replace(&mut world.processes[process], fresh);
         if let Some(persist) = killed.persist {
-            world.abandon(persist.transaction);
+            world.abandon(protocol, persist.transaction);
         }
         if let Some(invalidation) = killed.invalidation {
-            world.abandon(invalidation.transaction);
+            world.abandon(protocol, invalidation.transaction);
         }
         Some(world)
     }
 
     /// The connection of a persist's transaction ends; the process learns no outcome and gives up.
-    pub fn disconnect_persist(&self, process: usize) -> Option<Self> {
+    pub fn disconnect_persist(&self, protocol: &Protocol, process: usize) -> Option<Self> {
         let mut world = self.clone();
         let task = world.processes[process].persist.take().filter(|task| task.transaction.is_open())?;
         world.left.disconnects = world.left.disconnects.checked_sub(1)?;
-        world.abandon(task.transaction);
+        world.abandon(protocol, task.transaction);
         Some(world)
     }
 
     /// The same for an invalidation, which has then not been acknowledged.
-    pub fn disconnect_invalidation(&self, process: usize) -> Option<Self> {
+    pub fn disconnect_invalidation(&self, protocol: &Protocol, process: usize) -> Option<Self> {
         let mut world = self.clone();
         let task = world.processes[process].invalidation.take().filter(|task| task.transaction.is_open())?;
         world.left.disconnects = world.left.disconnects.checked_sub(1)?;
-        world.abandon(task.transaction);
+        world.abandon(protocol, task.transaction);
         Some(world)
     }
 

@@ -65,6 +65,15 @@ pub enum Resync {
     Never,
 }
 
+/// Who holds a transaction's locks, if it takes any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// The transaction that writes.
+    Transaction,
+    /// Another connection of the same process. When the process is gone, so are the locks, whatever the server still commits.
+    OtherConnection,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Protocol {
     pub persist: Vec<Step>,
@@ -72,6 +81,7 @@ pub struct Protocol {
     pub clear_realm: Vec<Step>,
     pub clear_all: Vec<Step>,
     pub resync: Resync,
+    pub locks: Holder,
 }
 
 const CHECK_MODULE: Step = Step::Check { dependencies: false, proven: true };
@@ -88,6 +98,7 @@ impl Protocol {
             clear_realm: clear.clone(),
             clear_all: clear,
             resync: Resync::AfterListen,
+            locks: Holder::Transaction,
         }
     }
 
@@ -147,6 +158,7 @@ impl Protocol {
             clear_realm: clear(Global(Shared), Some(Realm(Exclusive))),
             clear_all: clear(Global(Exclusive), None),
             resync: Resync::AfterListen,
+            locks: Holder::Transaction,
         }
     }
 

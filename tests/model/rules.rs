@@ -3,7 +3,7 @@
 use crate::checking::Sought;
 use crate::database::Lock::{Exclusive, Shared};
 use crate::keys::Module::{self, Lib};
-use crate::protocol::{Notifies, Protocol, Resync, Step};
+use crate::protocol::{Holder, Notifies, Protocol, Resync, Step};
 use crate::search::ONE_OF_EACH;
 use crate::world::Bounds;
 use crate::world::Operation::{self, Invalidate};
@@ -82,6 +82,25 @@ fn a_snapshot_from_before_the_lock_misses_a_row() {
         "B deletes lib, finds no row",
         "STALE: the row of lib",
     ]);
+}
+
+/// A COMMIT that was sent may take effect after its process has died, and only its own locks last until then.
+#[test]
+fn a_lock_of_another_connection_is_let_go_too_early() {
+    let protocol = strict_but(|strict| strict.locks = Holder::OtherConnection);
+    let bounds = Bounds { crashes: 1, ..QUIET };
+    protocol.shortest("Locks on another connection", LIB, bounds, Sought::Stays).assert_has(&[
+        "A has its fence back, and checks: unchanged",
+        "A inserts lib",
+        "A is killed",
+        "B has the realm's lock, exclusive",
+        "B deletes lib, finds no row",
+        "B commits: the DELETE and the notification of lib",
+        "PostgreSQL commits what is left of a lost client: the row of lib",
+        "STALE: the row of lib",
+    ]);
+    let protocol = strict_but(|strict| strict.locks = Holder::OtherConnection);
+    assert_needed("lock in the transaction that writes", Bounds { disconnects: 1, ..QUIET }, protocol);
 }
 
 fn persist(change: impl FnOnce(&mut Vec<Step>)) -> Protocol {
