@@ -566,11 +566,10 @@ const TURN_MS = 10;
 var Replay = class {
 	feed;
 	#deps;
-	/** Taken from the feed, oldest first, and the first of them that is not done yet. */
-	#items = [];
-	#next = 0;
-	/** Told when the items are done, and when those are that the feed holds by now. */
-	#awaitingItems = [];
+	/** What was taken from the feed and is not done yet. */
+	#steps;
+	/** Told when the steps are done, and when those are that the feed holds by now. */
+	#awaitingSteps = [];
 	#awaitingFeed = [];
 	#draining = false;
 	#scheduled = false;
@@ -583,7 +582,7 @@ var Replay = class {
 	/** Handles a payload as if it had just been received, and does what is queued now. */
 	handle(payload) {
 		const invalidation = (0, _binding.dispatch)(this.feed, payload);
-		if (invalidation) this.#replay(invalidation);
+		if (invalidation) for (const _ of this.#replay(invalidation));
 		this.drain();
 	}
 	/** Resolves when every call that is queued by now has returned. */
@@ -603,12 +602,11 @@ var Replay = class {
 		this.#draining = true;
 		try {
 			const end = performance.now() + limitMs;
-			if (this.#doItems(end)) {
-				this.#items = (0, _binding.drain)(this.feed);
-				this.#next = 0;
-				this.#awaitingItems = this.#awaitingFeed;
+			if (this.#doSteps(end)) {
+				this.#steps = this.#stepsOf((0, _binding.drain)(this.feed));
+				this.#awaitingSteps = this.#awaitingFeed;
 				this.#awaitingFeed = [];
-				this.#doItems(end);
+				this.#doSteps(end);
 			}
 		} finally {
 			this.#draining = false;
@@ -621,21 +619,21 @@ var Replay = class {
 		setImmediate(() => {
 			this.#scheduled = false;
 			this.drain(TURN_MS);
-			if (this.#next < this.#items.length || this.#awaitingFeed.length > 0) this.#wake();
+			if (this.#steps || this.#awaitingFeed.length > 0) this.#wake();
 		});
 	}
-	/** Whether all items are done. */
-	#doItems(end) {
-		while (this.#next < this.#items.length && performance.now() < end) {
-			const item = this.#items[this.#next++];
-			if (item?.invalidation) this.#replay(item.invalidation);
-			else if (item) this.#emit(toEvent(item));
-		}
-		if (this.#next < this.#items.length) return false;
-		for (const resolve of this.#awaitingItems.splice(0)) resolve();
+	/** Whether all steps are done. */
+	#doSteps(end) {
+		while (this.#steps && performance.now() < end) if (this.#steps.next().done) this.#steps = void 0;
+		if (this.#steps) return false;
+		for (const resolve of this.#awaitingSteps.splice(0)) resolve();
 		return true;
 	}
-	#replay(invalidation) {
+	*#stepsOf(items) {
+		for (const item of items) if (item.invalidation) yield* this.#replay(item.invalidation);
+		else yield this.#emit(toEvent(item));
+	}
+	*#replay(invalidation) {
 		const { definitionLookup } = this.#deps;
 		if (!definitionLookup) return;
 		const attempt = (bump, payload) => {
@@ -653,15 +651,15 @@ var Replay = class {
 		switch (invalidation.kind) {
 			case "module": {
 				const { resolvedRealmURL: realm, moduleURLs } = invalidation;
-				for (const url of moduleURLs) attempt(() => definitionLookup.bumpModuleGeneration(realm, url), () => encodeModuleInvalidation(realm, [url])[0]);
+				for (const url of moduleURLs) yield attempt(() => definitionLookup.bumpModuleGeneration(realm, url), () => encodeModuleInvalidation(realm, [url])[0]);
 				break;
 			}
 			case "realm": {
 				const { resolvedRealmURL: realm } = invalidation;
-				attempt(() => definitionLookup.bumpRealmGeneration(realm), () => encodeRealmInvalidation(realm));
+				yield attempt(() => definitionLookup.bumpRealmGeneration(realm), () => encodeRealmInvalidation(realm));
 				break;
 			}
-			case "global": attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation);
+			case "global": yield attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation);
 		}
 	}
 	#emit(event) {

@@ -12,15 +12,17 @@ import type { ListenerEvent } from './events'
 /** How long queued calls and events may hold up the event loop at a time. */
 const TURN_MS = 10
 
+/** One call of a `definitionLookup`, or one event, at each step. */
+type Steps = Generator<void, void, void>
+
 /** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
 export class Replay {
   readonly feed: FeedHandle
   readonly #deps: ModuleCacheInvalidationListenerDeps
-  /** Taken from the feed, oldest first, and the first of them that is not done yet. */
-  #items: FeedItem[] = []
-  #next = 0
-  /** Told when the items are done, and when those are that the feed holds by now. */
-  #awaitingItems: (() => void)[] = []
+  /** What was taken from the feed and is not done yet. */
+  #steps: Steps | undefined
+  /** Told when the steps are done, and when those are that the feed holds by now. */
+  #awaitingSteps: (() => void)[] = []
   #awaitingFeed: (() => void)[] = []
   #draining = false
   #scheduled = false
@@ -35,7 +37,7 @@ export class Replay {
   /** Handles a payload as if it had just been received, and does what is queued now. */
   handle(payload: string): void {
     const invalidation = dispatch(this.feed, payload)
-    if (invalidation) this.#replay(invalidation)
+    if (invalidation) for (const _ of this.#replay(invalidation));
     this.drain()
   }
 
@@ -57,12 +59,11 @@ export class Replay {
     this.#draining = true
     try {
       const end = performance.now() + limitMs
-      if (this.#doItems(end)) {
-        this.#items = drain(this.feed)
-        this.#next = 0
-        this.#awaitingItems = this.#awaitingFeed
+      if (this.#doSteps(end)) {
+        this.#steps = this.#stepsOf(drain(this.feed))
+        this.#awaitingSteps = this.#awaitingFeed
         this.#awaitingFeed = []
-        this.#doItems(end)
+        this.#doSteps(end)
       }
     } finally {
       this.#draining = false
@@ -76,23 +77,28 @@ export class Replay {
     setImmediate(() => {
       this.#scheduled = false
       this.drain(TURN_MS)
-      if (this.#next < this.#items.length || this.#awaitingFeed.length > 0) this.#wake()
+      if (this.#steps || this.#awaitingFeed.length > 0) this.#wake()
     })
   }
 
-  /** Whether all items are done. */
-  #doItems(end: number): boolean {
-    while (this.#next < this.#items.length && performance.now() < end) {
-      const item = this.#items[this.#next++]
-      if (item?.invalidation) this.#replay(item.invalidation)
-      else if (item) this.#emit(toEvent(item))
+  /** Whether all steps are done. */
+  #doSteps(end: number): boolean {
+    while (this.#steps && performance.now() < end) {
+      if (this.#steps.next().done) this.#steps = undefined
     }
-    if (this.#next < this.#items.length) return false
-    for (const resolve of this.#awaitingItems.splice(0)) resolve()
+    if (this.#steps) return false
+    for (const resolve of this.#awaitingSteps.splice(0)) resolve()
     return true
   }
 
-  #replay(invalidation: ModuleCacheInvalidation): void {
+  *#stepsOf(items: FeedItem[]): Steps {
+    for (const item of items) {
+      if (item.invalidation) yield* this.#replay(item.invalidation)
+      else yield this.#emit(toEvent(item))
+    }
+  }
+
+  *#replay(invalidation: ModuleCacheInvalidation): Steps {
     const { definitionLookup } = this.#deps
     if (!definitionLookup) return
     const attempt = (bump: () => void, payload: () => string | undefined) => {
@@ -106,7 +112,7 @@ export class Replay {
       case 'module': {
         const { resolvedRealmURL: realm, moduleURLs } = invalidation
         for (const url of moduleURLs) {
-          attempt(
+          yield attempt(
             () => definitionLookup.bumpModuleGeneration(realm, url),
             () => encodeModuleInvalidation(realm, [url])[0],
           )
@@ -115,14 +121,14 @@ export class Replay {
       }
       case 'realm': {
         const { resolvedRealmURL: realm } = invalidation
-        attempt(
+        yield attempt(
           () => definitionLookup.bumpRealmGeneration(realm),
           () => encodeRealmInvalidation(realm),
         )
         break
       }
       case 'global':
-        attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation)
+        yield attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation)
     }
   }
 
