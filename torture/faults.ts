@@ -21,7 +21,7 @@ export interface Victims {
 /** How often each happens, in comparison. */
 const WEIGHTS = {
   'backend terminated': 40,
-  'process killed': 5,
+  'process killed': 15,
   'process frozen': 10,
   'network failed': 30,
   'server stopped': 3,
