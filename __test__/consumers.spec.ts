@@ -1,24 +1,9 @@
 // The package as others see it: ESM and CommonJS, JavaScript and TypeScript.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { ROOT } from './support/program'
+import { test } from 'node:test'
+import { Project } from './support/project'
 
-/** A project that has the package installed. */
-const project = mkdtempSync(join(tmpdir(), 'pg-generations-consumer-'))
-mkdirSync(join(project, 'node_modules'))
-symlinkSync(ROOT, join(project, 'node_modules/pg-generations'), 'junction')
-after(() => rmSync(project, { recursive: true, force: true }))
-
-function run(args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: project, encoding: 'utf8' })
-  assert.equal(status, 0, stdout + stderr)
-  return stdout
-}
+const project = new Project()
 
 const names = [
   'GenerationCounters',
@@ -39,18 +24,18 @@ const use = `
 `
 
 test('ESM has named imports', () => {
-  writeFileSync(join(project, 'app.mjs'), `import { ${names.join()} } from 'pg-generations'\n${use}`)
-  assert.equal(run(['app.mjs']), 'true true\n')
+  project.write('app.mjs', `import { ${names.join()} } from 'pg-generations'\n${use}`)
+  assert.equal(project.node(['app.mjs']), 'true true\n')
 })
 
 test('CommonJS has named imports', () => {
-  writeFileSync(join(project, 'app.cjs'), `const { ${names.join()} } = require('pg-generations')\n${use}`)
-  assert.equal(run(['app.cjs']), 'true true\n')
+  project.write('app.cjs', `const { ${names.join()} } = require('pg-generations')\n${use}`)
+  assert.equal(project.node(['app.cjs']), 'true true\n')
 })
 
 test('ESM and CommonJS share one copy: counters of one feed a listener of the other', () => {
-  writeFileSync(
-    join(project, 'both.mjs'),
+  project.write(
+    'both.mjs',
     `import { createRequire } from 'node:module'
      import { GenerationCounters } from 'pg-generations'
      const { ModuleCacheInvalidationListener } = createRequire(import.meta.url)('pg-generations')
@@ -58,7 +43,7 @@ test('ESM and CommonJS share one copy: counters of one feed a listener of the ot
      new ModuleCacheInvalidationListener({ generations }).handleNotification('{"k":"global"}')
      console.log(generations.globalGeneration > 0)`,
   )
-  assert.equal(run(['both.mjs']), 'true\n')
+  assert.equal(project.node(['both.mjs']), 'true\n')
 })
 
 test('strict TypeScript checks its use, in ESM and CommonJS', () => {
@@ -118,20 +103,8 @@ test('strict TypeScript checks its use, in ESM and CommonJS', () => {
     export const changed: boolean = new GenerationCounters().changedSince('0', 'r', 'm')
   `
   for (const extension of ['mts', 'cts']) {
-    writeFileSync(join(project, `valid.${extension}`), valid)
-    writeFileSync(join(project, `invalid.${extension}`), invalid)
+    project.write(`valid.${extension}`, valid)
+    project.write(`invalid.${extension}`, invalid)
   }
-  const compilerOptions = {
-    module: 'NodeNext',
-    target: 'ES2022',
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    // The package's own declarations are checked too, and need no one else's.
-    skipLibCheck: false,
-    types: [],
-    noEmit: true,
-  }
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions }))
-  run([createRequire(__filename).resolve('typescript/bin/tsc'), '-p', '.'])
+  project.checkTypes()
 })

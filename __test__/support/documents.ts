@@ -1,0 +1,35 @@
+// The code in the documents, and in the examples of the declarations.
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT } from './program'
+
+export interface Block {
+  /** Where it begins, as `file:line`. */
+  place: string
+  language: string
+  code: string
+}
+
+/** Everything that a reader may take for code, in the order of its appearance. */
+export function blocks(): Block[] {
+  const pages = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))
+  const files = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'DESIGN.md',
+    ...pages.map((name) => `docs/${name}`),
+    'index.d.ts',
+  ]
+  return files.flatMap(blocksOf)
+}
+
+function blocksOf(file: string): Block[] {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  // In a comment of the declarations every line has its star.
+  const fence = /^( *\* |)```(\w*)\n([^]*?)^ *(?:\* )?```$/gm
+  return Array.from(text.matchAll(fence), ({ 1: margin = '', 2: language = '', 3: code = '', index }) => ({
+    place: `${file}:${text.slice(0, index).split('\n').length}`,
+    language,
+    code: margin === '' ? code : code.replaceAll(/^ *\* ?/gm, ''),
+  }))
+}
