@@ -66,13 +66,8 @@ test('a proxy cuts in the middle of a message', async () => {
   server.destroy()
 })
 
-test('a proxy swallows, even the end, and holds', async () => {
-  const { proxy, client, server, received } = await line()
-  proxy.swallow('to client')
-  server.write('lost')
-  await proxy.waitForSwallowed(4)
-  client.write('through')
-  assert.equal(String(await within('through', once(server, 'data'))), 'through')
+test('a proxy holds, even the end', async () => {
+  const { proxy, server, received } = await line()
   proxy.hold()
   server.end('late')
   assert.equal(proxy.open, 1)
@@ -80,15 +75,33 @@ test('a proxy swallows, even the end, and holds', async () => {
   await received.first('the end', (text) => text === 'FIN')
   assert.deepEqual(received.entries, ['late', 'FIN'])
   await proxy.waitForOpen(0)
+})
 
-  const other = await line()
-  other.proxy.swallow()
-  other.server.end('lost, and the end with it')
-  await other.proxy.waitForSwallowed(25)
-  assert.deepEqual(other.received.entries, [])
-  await other.proxy.heal()
-  await other.received.first('the end', (text) => text === 'FIN')
-  await other.proxy.waitForOpen(0)
+test('a proxy swallows, in one direction', async () => {
+  const { proxy, client, server, received } = await line()
+  proxy.swallow('to client')
+  server.write('lost')
+  await proxy.waitForSwallowed(4)
+  client.write('through')
+  assert.equal(String(await within('through', once(server, 'data'))), 'through')
+  await proxy.heal()
+  server.write('behind a hole')
+  await proxy.waitForSwallowed(17)
+  server.end()
+  await received.first('the end', (text) => text === 'FIN')
+  assert.deepEqual(received.entries, ['FIN'])
+  await proxy.waitForOpen(0)
+})
+
+test('a proxy swallows an end, until it is healed', async () => {
+  const { proxy, server, received } = await line()
+  proxy.swallow()
+  server.end('lost, and the end with it')
+  await proxy.waitForSwallowed(25)
+  assert.deepEqual(received.entries, [])
+  await proxy.heal()
+  await received.first('the end', (text) => text === 'FIN')
+  await proxy.waitForOpen(0)
 })
 
 test('a proxy refuses and accepts on one port', async () => {

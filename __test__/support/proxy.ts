@@ -77,7 +77,10 @@ export class Proxy {
     this.#left = bytes
   }
 
-  /** Throws away what comes, an end of the connection too, while all sockets stay open: a half-open connection. */
+  /**
+   * Throws away what comes, an end of the connection too, while all sockets stay open: a half-open connection. One that
+   * has lost bytes delivers none any more that way, also when healed.
+   */
   swallow(direction: Direction = 'both'): void {
     this.#set(direction, 'swallow')
   }
@@ -165,8 +168,11 @@ export class Proxy {
 
   #pump(connection: Connection, from: Socket, to: Socket, direction: 'toClient' | 'toServer'): void {
     if (this.#flows[direction] === 'hold') from.pause()
+    // What comes after a hole would make no sense, and no network delivers it.
+    let isHoled = false
     from.on('data', (bytes: Buffer) => {
-      if (this.#flows[direction] === 'swallow') {
+      if (isHoled || this.#flows[direction] === 'swallow') {
+        isHoled = true
         this.#swallowed += bytes.length
         this.#changes.emit('change')
       } else if (direction === 'toClient' && bytes.length >= this.#left) {
