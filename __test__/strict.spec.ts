@@ -18,6 +18,9 @@ const REALM = 'http://realm.test/'
 const MODULE = `${REALM}person.gts`
 const DEPENDENCY = `${REALM}base.gts`
 
+/** The cause when a fence is asked for in a gap; not the one when it was waited for in vain. */
+const NOT_LISTENING = 'the listener is not listening at present: invalidations may be missed'
+
 type Overrides = Partial<StrictCacheOptions> &
   Pick<ModuleCacheInvalidationListenerDeps, 'connection' | 'onGap' | 'heartbeatIntervalMs'>
 
@@ -246,6 +249,27 @@ for (const clear of ['clearRealm', 'clearAll'] as const) {
     assert.equal((await a.cache.persist(client, jobs[0])).outcome, 'changed')
     assert.equal((await a.cache.persist(client, a.job())).outcome, 'persisted')
   })
+
+  test(`${clear}() has bumped the counters here before it deletes`, async (t) => {
+    const url = await database()
+    const { generations, cache, connect } = await participant(t, url)
+    const snapshot = generations.snapshot()
+    const failure = new Error('on purpose')
+    let verdict: string | undefined
+    const cleared = cache[clear](await connect(), {
+      resolvedRealmURL: REALM,
+      // Rolled back, so that no notification can have done it, nor ever will.
+      async delete() {
+        verdict = generations.check(snapshot, REALM, [MODULE])
+        throw failure
+      },
+    })
+    await assert.rejects(cleared, failure)
+    assert.equal(verdict, 'changed')
+    assert.equal(generations.check(snapshot, REALM, [MODULE]), 'changed', 'it stays so')
+    const elsewhere = generations.check(snapshot, 'http://other.test/', ['http://other.test/a.gts'])
+    assert.equal(elsewhere, clear === 'clearAll' ? 'changed' : 'unchanged')
+  })
 }
 
 test('a result of several realms is checked in each', async (t) => {
@@ -299,10 +323,27 @@ test('a gap inside the lock ends it at once', async (t) => {
     return rowCount === 1
   })
   proxy.cut()
-  const result = await persisted
-  assert.equal(result.outcome, 'unproven')
+  assert.deepEqual(await persisted, { outcome: 'unproven', cause: NOT_LISTENING })
   await proxy.heal()
   assert.equal(await rowsOf(client), 0)
+})
+
+test('a gap that begins while it waits for the lock ends it as soon as it has the lock', async (t) => {
+  const url = await database()
+  const proxy = await proxyTo(t, url)
+  const a = await participant(t, url, { connection: proxy.url(url) })
+  const b = await participant(t, url)
+  let persisted: ReturnType<typeof a.cache.persist> | undefined
+  await b.invalidate({
+    async fanOut() {
+      persisted = a.cache.persist(await a.connect(), a.job())
+      await somebodyWaits(t, url)
+      proxy.refuse()
+      proxy.cut()
+      await a.events.of('lost')
+    },
+  })
+  assert.deepEqual(await persisted, { outcome: 'unproven', cause: NOT_LISTENING })
 })
 
 test('a client of another database, or of a server that does not tell, proves nothing', async (t) => {
@@ -330,6 +371,26 @@ test('who waits too long for a lock gives up', async (t) => {
     outcome: 'unproven',
     cause: 'somebody invalidates, and takes longer than lockTimeoutMs',
   })
+})
+
+test('who cannot have a lock for another reason is told of it', async (t) => {
+  const url = await database()
+  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const client = await a.connect()
+  await b.invalidate({
+    async delete() {
+      const persisted = a.cache.persist(client, a.job())
+      persisted.catch(() => {})
+      await somebodyWaits(t, url)
+      const { processID } = client as Client & { processID: number }
+      await (await adminOf(t, url)).client.query('SELECT pg_cancel_backend($1)', [processID])
+      await assert.rejects(persisted, { code: '57014' })
+    },
+  })
+  assert.equal(await rowsOf(client), 0)
+  // Its own notification is not to invalidate this one, too.
+  await a.listener.fence()
+  assert.equal((await a.cache.persist(client, a.job())).outcome, 'persisted', 'it was rolled back')
 })
 
 test('who freezes in the middle does not hold up the others for ever', async (t) => {
