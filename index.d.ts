@@ -543,7 +543,10 @@ declare function withNotifications(query: {
 }, payloads: readonly string[]): Query;
 //#endregion
 //#region ts/strict/transaction.d.ts
-/** A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one. */
+/**
+ * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
+ * the calls. No pool, whose statements go to any of its connections.
+ */
 interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
   query(text: string, values?: unknown[]): Promise<{

@@ -1204,19 +1204,31 @@ var Abandoned = class extends Error {
 * Does `work` in a transaction of its own, and tells it which server that is on. READ COMMITTED, whatever the default
 * is: a statement after a lock must see what was committed before the lock was granted.
 *
-* @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, with
-* `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what failed. Nothing
-* was committed then, unless it was the commit whose answer got lost.
+* @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, one of
+* ours included, with `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what
+* failed. Nothing was committed then, unless it was the commit whose answer got lost.
 */
 function inTransaction(client, limits, work) {
-	return guarded(client, () => transaction(client, limits, work));
+	return guarded(client, () => alone(client, () => transaction(client, limits, work)));
+}
+/** The clients whose transaction is one of ours. */
+const inUse = /* @__PURE__ */ new WeakSet();
+/** Two that share a client would share a transaction, and the first to end it would end it for both. */
+async function alone(client, work) {
+	if (inUse.has(client)) throw alreadyInTransaction();
+	inUse.add(client);
+	try {
+		return await work();
+	} finally {
+		inUse.delete(client);
+	}
 }
 async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
 	const mark = (0, node_crypto.randomUUID)();
 	await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark]);
-	await client.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
 	let ours = true;
 	try {
+		await client.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
 		const { rows } = await client.query(PREPARE, [
 			mark,
 			String(lockTimeoutMs),
@@ -1230,8 +1242,12 @@ async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
 		if (command !== void 0 && command !== "COMMIT") throw new PgGenerationsError("PGGEN_ROLLED_BACK", "a statement had failed, so nothing was committed");
 		return result;
 	} catch (error) {
-		if (ours) await client.query("ROLLBACK").catch(() => {});
-		if (error instanceof Abandoned) return error.outcome;
+		const rollback = ours ? client.query("ROLLBACK") : void 0;
+		if (error instanceof Abandoned) {
+			await rollback;
+			return error.outcome;
+		}
+		await rollback?.catch(() => {});
 		throw error;
 	}
 }
@@ -1338,12 +1354,13 @@ var StrictCache = class {
 			const moduleURLs = await job.fanOut(client);
 			requireUrls("the fan-out", moduleURLs);
 			this.#generations.bumpModuleGenerations(realm, moduleURLs);
+			const payloads = encodeModuleInvalidation(realm, moduleURLs);
 			return {
 				result: {
 					moduleURLs,
 					value: await job.delete(client, moduleURLs)
 				},
-				payloads: encodeModuleInvalidation(realm, moduleURLs)
+				payloads
 			};
 		});
 	}
@@ -1401,7 +1418,7 @@ var StrictCache = class {
 			const turn = () => this.#slots.within(() => work(connections));
 			return slots ? slots.within(turn) : turn();
 		}
-		if (typeof connections?.query !== "function") throw invalidArgument("connections must be a client, or a function that lends one");
+		if (typeof connections?.query !== "function" || "totalCount" in connections) throw invalidArgument("connections must be a client, not a pool, or a function that lends one");
 		return work((use) => use(connections));
 	}
 	/** Why a result cannot be persisted as far as is known here, if there is a reason. */

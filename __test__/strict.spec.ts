@@ -1,7 +1,7 @@
 // The strict protocol: whoever dies, waits or comes in between, no stale row is kept.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { Client } from 'pg'
+import { Client, Pool } from 'pg'
 import {
   type ModuleCacheInvalidationListenerDeps,
   type PersistJob,
@@ -292,6 +292,18 @@ test('a result of several realms is checked in each', async (t) => {
   assert.equal((await a.cache.persist(client, job)).outcome, 'changed')
 })
 
+test('a list of the fan-out that is used up by the DELETE is told of all the same', async (t) => {
+  const url = await database()
+  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const job = a.job()
+  await b.cache.invalidate(await b.connect(), {
+    resolvedRealmURL: REALM,
+    fanOut: async () => [DEPENDENCY],
+    delete: async (_, urls) => void (urls as string[]).splice(0),
+  })
+  assert.deepEqual(await a.cache.persist(await a.connect(), job), { outcome: 'changed' })
+})
+
 // --- what cannot be proven
 
 test('in a gap nobody is made to wait, and no connection is taken', async (t) => {
@@ -473,6 +485,60 @@ test('a client in a transaction is refused, and its transaction is left alone', 
   await assert.rejects(cache.persist(client, job()), { code: '25P02' })
 })
 
+test('a client that is in use is refused, and what it is used for goes on', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const client = await connect()
+  const first = cache.persist(client, job())
+  await assert.rejects(cache.persist(client, job()), { code: 'PGGEN_IN_TRANSACTION' })
+  await assert.rejects(
+    cache.clearAll((work) => work(client), { delete: () => assert.fail() }),
+    {
+      code: 'PGGEN_IN_TRANSACTION',
+    },
+  )
+  assert.equal((await first).outcome, 'persisted')
+  assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+})
+
+/** A client that does not wait for the answer to a statement: what node-postgres comes to after `query_timeout`. */
+function notWaiting(client: Client, statement: string): SqlClient {
+  return {
+    async query(text, values) {
+      const answer = client.query(text, values)
+      if (!text.startsWith(statement)) return answer
+      answer.catch(() => {})
+      throw new Error('it takes too long')
+    },
+  }
+}
+
+for (const statement of ['BEGIN', "SELECT set_config('lock_timeout'", 'SELECT pg_advisory', 'COMMIT']) {
+  test(`no transaction stays open when nobody waits for the answer to ${statement}`, async (t) => {
+    const url = await database()
+    const { cache, connect, job } = await participant(t, url)
+    const client = await connect()
+    const write = async () => 'nothing'
+    await assert.rejects(cache.persist(notWaiting(client, statement), job({ write })), /it takes too long/)
+    assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+  })
+}
+
+test('who lends a connection is told that it could not be rolled back', async (t) => {
+  const [url, other] = [await database(), await database()]
+  const { cache, job } = await participant(t, url)
+  const elsewhere = notWaiting((await adminOf(t, other)).client, 'ROLLBACK')
+  const write = async () => 'nothing'
+  let lent: Promise<unknown> | undefined
+  const withClient = <T>(work: (client: SqlClient) => Promise<T>): Promise<T> => {
+    const result = work(elsewhere)
+    lent = result
+    return result
+  }
+  await assert.rejects(cache.persist(withClient, job({ write })), /it takes too long/)
+  await assert.rejects(lent!, /it takes too long/)
+})
+
 test('what fails is rolled back and told', async (t) => {
   const url = await database()
   const { cache, connect, job } = await participant(t, url)
@@ -611,6 +677,10 @@ test('options and jobs that make no sense are refused', async (t) => {
   ]
   for (const wrong of jobs) await assert.rejects(cache.persist(client, { ...job(), ...wrong }), expected)
   await assert.rejects(cache.persist({} as Client, job()), expected)
+  // It has a query(), and runs every statement on any of its connections.
+  const pool = new Pool({ connectionString: url })
+  t.after(() => pool.end())
+  await assert.rejects(cache.persist(pool as unknown as Client, job()), expected)
   await assert.rejects(cache.clearRealm(client, { resolvedRealmURL: '', delete: async () => {} }), expected)
   const fanOut = async () => 'x' as unknown as string[]
   await assert.rejects(

@@ -139,8 +139,10 @@ export class StrictCache {
       const moduleURLs = await job.fanOut(client)
       requireUrls('the fan-out', moduleURLs)
       this.#generations.bumpModuleGenerations(realm, moduleURLs)
+      // Before the list is out of our hands again.
+      const payloads = encodeModuleInvalidation(realm, moduleURLs)
       const value = await job.delete(client, moduleURLs)
-      return { result: { moduleURLs, value }, payloads: encodeModuleInvalidation(realm, moduleURLs) }
+      return { result: { moduleURLs, value }, payloads }
     })
   }
 
@@ -216,8 +218,9 @@ export class StrictCache {
       const turn = () => this.#slots.within(() => work(connections))
       return slots ? slots.within(turn) : turn()
     }
-    if (typeof connections?.query !== 'function') {
-      throw invalidArgument('connections must be a client, or a function that lends one')
+    // node-postgres' pool has a query(), too, and a transaction must not be spread over connections.
+    if (typeof connections?.query !== 'function' || 'totalCount' in connections) {
+      throw invalidArgument('connections must be a client, not a pool, or a function that lends one')
     }
     return work((use) => use(connections))
   }

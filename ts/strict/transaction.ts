@@ -4,7 +4,10 @@ import { EventEmitter } from 'node:events'
 import { PgGenerationsError } from '../errors'
 import { SERVER_IDENTITY_QUERY } from '../sql/query'
 
-/** A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one. */
+/**
+ * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
+ * the calls. No pool, whose statements go to any of its connections.
+ */
 export interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; command?: string | undefined }>
@@ -33,16 +36,30 @@ export class Abandoned<T> extends Error {
  * Does `work` in a transaction of its own, and tells it which server that is on. READ COMMITTED, whatever the default
  * is: a statement after a lock must see what was committed before the lock was granted.
  *
- * @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, with
- * `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what failed. Nothing
- * was committed then, unless it was the commit whose answer got lost.
+ * @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, one of
+ * ours included, with `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what
+ * failed. Nothing was committed then, unless it was the commit whose answer got lost.
  */
 export function inTransaction<T>(
   client: SqlClient,
   limits: TransactionLimits,
   work: (server: string) => Promise<T>,
 ): Promise<T> {
-  return guarded(client, () => transaction(client, limits, work))
+  return guarded(client, () => alone(client, () => transaction(client, limits, work)))
+}
+
+/** The clients whose transaction is one of ours. */
+const inUse = new WeakSet<SqlClient>()
+
+/** Two that share a client would share a transaction, and the first to end it would end it for both. */
+async function alone<T>(client: SqlClient, work: () => Promise<T>): Promise<T> {
+  if (inUse.has(client)) throw alreadyInTransaction()
+  inUse.add(client)
+  try {
+    return await work()
+  } finally {
+    inUse.delete(client)
+  }
 }
 
 async function transaction<T>(
@@ -53,9 +70,10 @@ async function transaction<T>(
   // A setting that is local to its transaction ends with this statement, unless there is a transaction already.
   const mark = randomUUID()
   await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark])
-  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
   let ours = true
   try {
+    // A client may have enough of waiting for an answer, and the server begins the transaction all the same.
+    await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
     const { rows } = await client.query(PREPARE, [mark, String(lockTimeoutMs), String(idleTimeoutMs)])
     const [row] = rows as { server: string }[]
     ours = row !== undefined
@@ -68,9 +86,14 @@ async function transaction<T>(
     }
     return result
   } catch (error) {
-    // If this fails as well, the connection is gone, and the transaction with it.
-    if (ours) await client.query('ROLLBACK').catch(() => {})
-    if (error instanceof Abandoned) return error.outcome as T
+    const rollback = ours ? client.query('ROLLBACK') : undefined
+    if (error instanceof Abandoned) {
+      // Whoever lent the client has to be told that it cannot be used again.
+      await rollback
+      return error.outcome as T
+    }
+    // If this fails as well, the first failure says more.
+    await rollback?.catch(() => {})
     throw error
   }
 }
