@@ -26,6 +26,8 @@ export class Auditor {
   async quiescence(): Promise<void> {
     const others = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
       AND backend_type = 'client backend' AND pid <> pg_backend_pid()`
+    // The last of the faults may have been the end of this connection.
+    await this.close()
     for (const end = performance.now() + 20_000; (await this.query(others)).length > 0;) {
       if (performance.now() > end) throw new Error('somebody stayed connected to the database')
       await sleep(20)

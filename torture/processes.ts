@@ -3,9 +3,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 
 const running = new Set<ChildProcess>()
+let isEnding = false
 
 export class Child<Sent, Received extends { type: string }> {
-  /** Resolves with how it ended. */
+  /** Resolves with how it ended; never once all are being ended, since nobody is to do anything about it then. */
   readonly ended: Promise<string>
   readonly #process: ChildProcess
   readonly #file: string
@@ -18,7 +19,7 @@ export class Child<Sent, Received extends { type: string }> {
     this.ended = new Promise((resolve) => {
       this.#process.once('exit', (code, signal) => {
         running.delete(this.#process)
-        resolve(String(signal ?? code))
+        if (!isEnding) resolve(String(signal ?? code))
       })
     })
   }
@@ -46,8 +47,9 @@ export class Child<Sent, Received extends { type: string }> {
   }
 }
 
-/** Leaves none behind. */
+/** Leaves none behind, for good. */
 export async function endAll(): Promise<void> {
+  isEnding = true
   const ends = [...running].map((child) => new Promise((resolve) => child.once('exit', resolve)))
   for (const child of running) child.kill('SIGKILL')
   await Promise.all(ends)

@@ -28,6 +28,8 @@ export interface Plan {
   seconds: number
   /** A fault every so many milliseconds, on average; 0: none. */
   faultsEvery: number
+  /** It ends with the first wrong persist, too. */
+  untilWrong: boolean
 }
 
 export interface Findings {
@@ -53,6 +55,9 @@ export async function race(
 ): Promise<Findings> {
   const { mode, seed, processes } = plan
   const directory = mkdtempSync(join(tmpdir(), 'pg-generations-torture-'))
+  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
+  // However this process ends.
+  process.once('exit', removeDirectory)
   const url = await server.createDatabase()
   const truth = new Truth(directory, 0)
   const auditor = new Auditor(url, truth)
@@ -114,7 +119,11 @@ export async function race(
         )
       : undefined
   let broken: unknown
-  while (tally.counts.races < plan.races && elapsed() < plan.seconds) {
+  const isOver = (): boolean =>
+    tally.counts.races >= plan.races ||
+    elapsed() >= plan.seconds ||
+    (plan.untilWrong && tally.wrong.length > 0)
+  while (!isOver()) {
     await sleep(AUDITED_EVERY_MS)
     // There may be no server now.
     tally.wrong = [...new Set([...tally.wrong, ...(await auditor.audit().catch(() => []))])]
@@ -139,7 +148,8 @@ export async function race(
   await auditor.close()
   await server.dropDatabase(url)
   truth.close()
-  rmSync(directory, { recursive: true })
+  removeDirectory()
+  process.off('exit', removeDirectory)
   if (broken !== undefined) throw broken
   return { tally, seconds, staleRowsLeft: left.length, faults: faults?.counts ?? {}, ...calibration }
 }

@@ -1,8 +1,9 @@
 // Many processes persist and invalidate at random in one cache while everything fails: how many stale rows are there?
 //
 //   npm run torture -- [--mode javascript,native,single,strict] [--races 10000] [--seconds 600] [--processes 4]
-//                      [--seed 1] [--faults-every 1000] [--json]
+//                      [--seed 1] [--faults-every 1000] [--until-wrong] [--json]
 //
+// With --until-wrong a mode's run ends with the first wrong persist, if there is one.
 // Always a PostgreSQL of its own, since it is killed.
 import { parseArgs } from 'node:util'
 import { PostgresServer } from '../tools/postgres/cluster'
@@ -51,10 +52,15 @@ function readArguments(): Options {
       seconds: { type: 'string', default: '600' },
       processes: { type: 'string', default: '4' },
       'faults-every': { type: 'string', default: '1000' },
+      'until-wrong': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
-  const whole = (name: Exclude<keyof typeof values, 'mode' | 'json'>, from: number, to: number): number => {
+  const whole = (
+    name: Exclude<keyof typeof values, 'mode' | 'until-wrong' | 'json'>,
+    from: number,
+    to: number,
+  ): number => {
     const value = Number(values[name])
     if (Number.isInteger(value) && value >= from && value <= to) return value
     throw new Error(`--${name} must be a whole number from ${from} to ${to}`)
@@ -69,14 +75,16 @@ function readArguments(): Options {
     seconds: whole('seconds', 1, 2 ** 31),
     processes: whole('processes', 2, 16),
     faultsEvery: whole('faults-every', 0, 2 ** 31),
+    untilWrong: values['until-wrong'],
     json: values.json,
   }
 }
 
 Promise.resolve()
   .then(() => main(readArguments()))
-  .catch((error: unknown) => {
+  .catch(async (error: unknown) => {
     console.error(error instanceof Error ? error.message : error)
-    process.exitCode = 1
+    await endAll()
+    // What was under way may still be connected.
+    process.exit(1)
   })
-  .finally(endAll)
