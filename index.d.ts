@@ -118,11 +118,13 @@ type CheckResult = 'unchanged' | 'changed' | 'unproven';
  * JavaScript is doing.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const snapshot = generations.snapshot()
  * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ * ```
  */
 declare class GenerationCounters {
   #private;
@@ -139,11 +141,13 @@ declare class GenerationCounters {
    * argument makes no sense.
    *
    * @example
+   * ```ts
    * // In the main thread:
    * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
    * await listener.start()
    * // In each worker:
    * const generations = GenerationCounters.shared()
+   * ```
    */
   static shared(name?: string, options?: Pick<GenerationCountersOptions, 'capacity'>): GenerationCounters;
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
@@ -361,11 +365,13 @@ interface FenceOptions {
  * Once it was listening it reconnects for ever, on every kind of loss.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
  * await listener.start()
  * // …
  * await listener.shutDown()
+ * ```
  */
 declare class ModuleCacheInvalidationListener {
   #private;
@@ -422,6 +428,31 @@ declare class ModuleCacheInvalidationListener {
   get state(): ListenerState;
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
   stats(): ListenerStats;
+}
+//#endregion
+//#region ts/diagnostics.d.ts
+/**
+ * The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
+ * {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
+ * subscribers it costs nothing.
+ *
+ * @example
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel'
+ *
+ * subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
+ *   const { event } = message as PublishedEvent
+ *   if (event.type === 'lost') console.error(event.cause)
+ * })
+ * ```
+ */
+declare const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
+/** What is published on {@link EVENT_DIAGNOSTICS_CHANNEL}. */
+interface PublishedEvent {
+  /** Whose event it is. */
+  listener: ModuleCacheInvalidationListener;
+  /** The very object that `onEvent` gets. */
+  event: ListenerEvent;
 }
 //#endregion
 //#region ts/errors.d.ts
@@ -683,4 +714,4 @@ declare class StrictCache {
   clearAll<T, C extends SqlClient>(connections: Connections<C>, job: ClearAllJob<T, C>): Promise<T>;
 }
 //#endregion
-export { type CheckResult, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type TlsOptions, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
+export { type CheckResult, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type TlsOptions, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };

@@ -1,6 +1,7 @@
 Object.defineProperty(exports, Symbol.toStringTag, { value: "Module" });
 let _binding = require("#binding");
 let node_os = require("node:os");
+let node_diagnostics_channel = require("node:diagnostics_channel");
 let node_crypto = require("node:crypto");
 let node_events = require("node:events");
 //#region ts/errors.ts
@@ -204,11 +205,13 @@ let nativeCounters;
 * JavaScript is doing.
 *
 * @example
+* ```ts
 * const generations = new GenerationCounters()
 * const snapshot = generations.snapshot()
 * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+* ```
 */
 var GenerationCounters = class GenerationCounters {
 	#native;
@@ -228,11 +231,13 @@ var GenerationCounters = class GenerationCounters {
 	* argument makes no sense.
 	*
 	* @example
+	* ```ts
 	* // In the main thread:
 	* const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
 	* await listener.start()
 	* // In each worker:
 	* const generations = GenerationCounters.shared()
+	* ```
 	*/
 	static shared(name = "default", options = {}) {
 		requireString("name", name);
@@ -535,6 +540,32 @@ function resolveTimings(deps) {
 	};
 }
 //#endregion
+//#region ts/diagnostics.ts
+/**
+* The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
+* {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
+* subscribers it costs nothing.
+*
+* @example
+* ```ts
+* import { subscribe } from 'node:diagnostics_channel'
+*
+* subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
+*   const { event } = message as PublishedEvent
+*   if (event.type === 'lost') console.error(event.cause)
+* })
+* ```
+*/
+const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
+const published = (0, node_diagnostics_channel.channel)(EVENT_DIAGNOSTICS_CHANNEL);
+/** Publishes an event. A subscriber that throws becomes an uncaught exception, as with every diagnostics channel. */
+function publish(listener, event) {
+	if (published.hasSubscribers) published.publish({
+		listener,
+		event
+	});
+}
+//#endregion
 //#region ts/events.ts
 const warned = {
 	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
@@ -566,6 +597,7 @@ const TURN_MS = 10;
 var Replay = class {
 	feed;
 	#deps;
+	#publish;
 	/** What was taken from the feed and is not done yet. */
 	#steps;
 	/** Told when the steps are done, and when those are that the feed holds by now. */
@@ -573,8 +605,9 @@ var Replay = class {
 	#awaitingFeed = [];
 	#draining = false;
 	#scheduled = false;
-	constructor(deps, counters) {
+	constructor(deps, counters, publish) {
 		this.#deps = deps;
+		this.#publish = publish;
 		const bound = deps.maxQueuedCalls ?? 1e4;
 		const wake = weakly(this, (self) => self.#wake());
 		this.feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
@@ -663,6 +696,7 @@ var Replay = class {
 		}
 	}
 	#emit(event) {
+		this.#publish(event);
 		const { onEvent } = this.#deps;
 		if (!onEvent) return warn(event);
 		try {
@@ -734,11 +768,13 @@ const running = /* @__PURE__ */ new Set();
 * Once it was listening it reconnects for ever, on every kind of loss.
 *
 * @example
+* ```ts
 * const generations = new GenerationCounters()
 * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
 * await listener.start()
 * // …
 * await listener.shutDown()
+* ```
 */
 var ModuleCacheInvalidationListener = class {
 	#deps;
@@ -752,7 +788,7 @@ var ModuleCacheInvalidationListener = class {
 	constructor(deps) {
 		const counters = checkDeps(deps);
 		this.#deps = { ...deps };
-		this.#replay = new Replay(this.#deps, counters);
+		this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event));
 	}
 	/**
 	* Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
@@ -1461,6 +1497,7 @@ function isLockTimeout(error) {
 	return typeof error === "object" && error !== null && "code" in error && error.code === "55P03";
 }
 //#endregion
+exports.EVENT_DIAGNOSTICS_CHANNEL = EVENT_DIAGNOSTICS_CHANNEL;
 exports.GenerationCounters = GenerationCounters;
 exports.MODULE_CACHE_INVALIDATED_CHANNEL = MODULE_CACHE_INVALIDATED_CHANNEL;
 exports.ModuleCacheInvalidationListener = ModuleCacheInvalidationListener;

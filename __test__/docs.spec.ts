@@ -19,12 +19,14 @@ const EXPORTS = Object.keys(createRequire(__filename)('../index.js') as object)
 /** What a block leaves to its reader, or has from further up on its page. */
 const SURROUNDINGS = `
   import type * as all from 'pg-generations'
+  import type { PublishedEvent as AnEvent } from 'pg-generations'
   import type { Client, PoolClient } from 'pg'
   declare global {
     ${EXPORTS.map((name) => `const ${name}: typeof all.${name}`).join('\n')}
     const generations: all.GenerationCounters
     const listener: all.ModuleCacheInvalidationListener
     const definitionLookup: all.DefinitionLookup
+    type PublishedEvent = AnEvent
     const dbAdapter: object
     const client: Client
     function withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T>
@@ -49,6 +51,8 @@ const SURROUNDINGS = `
 test('every block of code is in a language that is looked after', () => {
   const languages = new Set(blocks().map(({ language }) => language))
   assert.deepEqual([...languages].toSorted(), ['js', 'mermaid', 'sh', 'sql', 'ts'])
+  const declarations = readFileSync(join(ROOT, 'index.d.ts'), 'utf8')
+  assert.equal(declarations.match(/@example(?!\s*\*\s*```ts\n)/g), null)
 })
 
 test('TypeScript and JavaScript pass the strictest checks', () => {

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { READ_ALL, type Row } from './rows'
-import { type Truth, isStale } from './truth'
+import { type Truth, staleness } from './truth'
 
 export class Auditor {
   readonly #url: string
@@ -15,11 +15,15 @@ export class Auditor {
     this.#truth = truth
   }
 
-  /** The names of the persists that wrote what is stale now. */
-  async audit(): Promise<string[]> {
+  /** The persists that wrote what is stale now, by name, and how. */
+  async audit(): Promise<Record<string, string>> {
     const completed = this.#truth.completed()
     const rows = await this.query<Row>(READ_ALL)
-    return rows.filter(({ built_from: built }) => isStale(built, completed)).map(({ persist }) => persist)
+    const stale = rows.flatMap(({ persist, built_from }) => {
+      const how = staleness(built_from, completed)
+      return how === undefined ? [] : [[persist, `found with ${how}`] as const]
+    })
+    return Object.fromEntries(stale)
   }
 
   /** Waits until nobody else is connected: what has been sent by processes that are gone has come to an end then. */

@@ -29,12 +29,16 @@ const WEIGHTS = {
 }
 type Fault = keyof typeof WEIGHTS
 
+const REMEMBERED = 10
+
 /** Most are much shorter. */
 const LONGEST_FAULT_MS = 2_000
 const LONGEST_OUTAGE_MS = 300
 
 export class Faults {
   readonly counts: Record<string, number> = {}
+  /** The latest few, and to whom, for people. */
+  readonly latest: string[] = []
   readonly #victims: Victims
   readonly #random: Random
   readonly #everyMs: number
@@ -73,11 +77,19 @@ export class Faults {
     return (faults.find(([, weight]) => (left -= weight) < 0) ?? (faults[0] as [Fault, number]))[0]
   }
 
+  #remember(fault: string): void {
+    this.latest.push(`${new Date().toISOString().slice(11, 23)} ${fault}`)
+    this.latest.splice(0, this.latest.length - REMEMBERED)
+  }
+
   async #commit(fault: Fault): Promise<void> {
     const { server, processes, ways } = this.#victims
     const random = this.#random
     const process = random.integer(0, processes - 1)
     const way = random.integer(0, ways - 1)
+    const network = random.pick(NETWORK_FAULTS)
+    if (fault === 'network failed') this.#remember(`network ${way}: ${network}`)
+    else this.#remember(fault.startsWith('process') ? `${fault}: ${process}` : fault)
     switch (fault) {
       case 'backend terminated':
         return this.#terminate(random.next())
@@ -87,8 +99,11 @@ export class Faults {
         this.#victims.signal(process, 'SIGSTOP')
         return this.#mend(() => this.#victims.signal(process, 'SIGCONT'))
       case 'network failed':
-        this.#victims.network(way, random.pick(NETWORK_FAULTS))
-        return this.#mend(() => this.#victims.network(way, 'heal'))
+        this.#victims.network(way, network)
+        return this.#mend(() => {
+          this.#remember(`network ${way}: healed`)
+          this.#victims.network(way, 'heal')
+        })
       case 'server stopped':
         await server.stop('immediate')
         await sleep(random.integer(0, LONGEST_OUTAGE_MS))

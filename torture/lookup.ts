@@ -6,7 +6,7 @@ import type { Connections } from './connections'
 import type { Mode, Outcome } from './modes'
 import { type Row, readRow, writeRow } from './rows'
 import { type Tally, bucketOf } from './tally'
-import { type Truth, type Versions, isStale } from './truth'
+import { type Truth, type Versions, staleness } from './truth'
 import type { Module } from './world'
 
 /** Of a hundred lookups. */
@@ -36,7 +36,7 @@ export async function lookUp(desk: Desk, module: Module, name: string): Promise<
 
   const built = await prerender(truth, module, random)
   const persisting = truth.now()
-  const { outcome, wasStale } = await persist(desk, snapshot, module, { persist: name, built_from: built })
+  const { outcome, stale } = await persist(desk, snapshot, module, { persist: name, built_from: built })
   counts[outcome]++
   if (truth.invalidatedSince(began, module.sources)) counts.races++
   if (truth.invalidatedSince(persisting, module.sources)) counts.closeRaces++
@@ -44,16 +44,17 @@ export async function lookUp(desk: Desk, module: Module, name: string): Promise<
   if (isNeedless && outcome === 'changed') counts.needlesslyChanged++
   if (isNeedless && outcome === 'unproven') counts.needlesslyUnproven++
   if (outcome !== 'persisted') return
-  if (wasStale) tally.wrong.push(name)
+  if (stale) tally.wrong[name] = `written by ${module.url} with ${stale}`
   // If there was an invalidation since, it has deleted the row, or it never will.
-  if (isStale(built, truth.completed())) await read(desk, module).catch(() => {})
+  if (staleness(built, truth.completed())) await read(desk, module).catch(() => {})
 }
 
 /** Reads a row, and sees whether it is older than what was complete before. Nobody should ever see one. */
 async function read({ connections, truth, tally }: Desk, module: Module): Promise<Row | undefined> {
   const completed = truth.completed()
   const [row] = await connections.rows<Row>(readRow(module))
-  if (row && isStale(row.built_from, completed)) tally.wrong.push(row.persist)
+  const stale = row && staleness(row.built_from, completed)
+  if (stale) tally.wrong[row.persist] = `read in ${module.url} with ${stale}`
   return row
 }
 
@@ -87,20 +88,20 @@ async function persist(
   snapshot: number,
   module: Module,
   row: Row,
-): Promise<{ outcome: Outcome | 'failed'; wasStale: boolean }> {
+): Promise<{ outcome: Outcome | 'failed'; stale?: string | undefined }> {
   const began = performance.now()
-  let wasStale = false
+  let stale: string | undefined
   try {
     const outcome = await mode.persist(snapshot, module, async (client) => {
-      wasStale = isStale(row.built_from, truth.completed())
+      stale = staleness(row.built_from, truth.completed())
       await client.query(writeRow(module, row))
     })
     if (outcome === 'persisted') {
       const bucket = bucketOf(performance.now() - began)
       tally.persists[bucket] = (tally.persists[bucket] ?? 0) + 1
     }
-    return { outcome, wasStale }
+    return { outcome, stale }
   } catch {
-    return { outcome: 'failed', wasStale: false }
+    return { outcome: 'failed' }
   }
 }

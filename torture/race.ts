@@ -51,7 +51,7 @@ type RealmServer = Child<ToRealmServer, FromRealmServer>
 export async function race(
   server: PostgresServer,
   plan: Plan,
-  onProgress: (tally: Tally, seconds: number) => void,
+  onProgress: (tally: Tally, seconds: number, latestFaults: string[]) => void,
 ): Promise<Findings> {
   const { mode, seed, processes } = plan
   const directory = mkdtempSync(join(tmpdir(), 'pg-generations-torture-'))
@@ -122,12 +122,12 @@ export async function race(
   const isOver = (): boolean =>
     tally.counts.races >= plan.races ||
     elapsed() >= plan.seconds ||
-    (plan.untilWrong && tally.wrong.length > 0)
+    (plan.untilWrong && Object.keys(tally.wrong).length > 0)
   while (!isOver()) {
     await sleep(AUDITED_EVERY_MS)
     // There may be no server now.
-    tally.wrong = [...new Set([...tally.wrong, ...(await auditor.audit().catch(() => []))])]
-    onProgress(tally, elapsed())
+    tally.wrong = { ...(await auditor.audit().catch(() => ({}))), ...tally.wrong }
+    onProgress(tally, elapsed(), faults?.latest ?? [])
   }
   const seconds = elapsed()
 
@@ -151,5 +151,11 @@ export async function race(
   removeDirectory()
   process.off('exit', removeDirectory)
   if (broken !== undefined) throw broken
-  return { tally, seconds, staleRowsLeft: left.length, faults: faults?.counts ?? {}, ...calibration }
+  return {
+    tally,
+    seconds,
+    staleRowsLeft: Object.keys(left).length,
+    faults: faults?.counts ?? {},
+    ...calibration,
+  }
 }

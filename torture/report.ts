@@ -3,17 +3,25 @@ import type { Findings } from './race'
 import { type Count, type Tally, quantile } from './tally'
 
 const EVERY_MS = 5_000
+/** Of a mode that has many. */
+const WRONGS_TOLD = 3
 
 /** To stderr, so that stdout has the result alone. */
 export class ProgressLines {
   readonly #mode: string
   #printed = performance.now()
+  readonly #told = new Set<string>()
 
   constructor(mode: string) {
     this.#mode = mode
   }
 
-  update(tally: Tally, seconds: number): void {
+  update(tally: Tally, seconds: number, latestFaults: string[]): void {
+    for (const [name, how] of Object.entries(tally.wrong)) {
+      if (this.#told.has(name) || this.#told.size >= WRONGS_TOLD) continue
+      this.#told.add(name)
+      process.stderr.write(`wrong: ${name}, ${how}\n  after: ${latestFaults.join(', ')}\n`)
+    }
     if (performance.now() - this.#printed < EVERY_MS) return
     this.#printed = performance.now()
     this.#print(tally, seconds, '')
@@ -27,7 +35,7 @@ export class ProgressLines {
     const { races, persisted, invalidations } = counts
     process.stderr.write(
       `${this.#mode}  ${seconds.toFixed(0)} s  ${races} races, ${invalidations} invalidations, ` +
-        `${persisted} persisted, ${wrong.length} wrongly${rest}\n`,
+        `${persisted} persisted, ${Object.keys(wrong).length} wrongly${rest}\n`,
     )
   }
 }
@@ -53,7 +61,7 @@ export interface Summary extends Record<Count, number> {
 export function summary({ tally, staleRowsLeft, seconds, faults, plain, persist }: Findings): Summary {
   return {
     ...tally.counts,
-    wrongPersists: tally.wrong.length,
+    wrongPersists: Object.keys(tally.wrong).length,
     staleRowsLeft,
     seconds,
     persistsPerSecond: tally.counts.persisted / seconds,

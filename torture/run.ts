@@ -21,9 +21,7 @@ async function main({ modes, json, ...plan }: Options): Promise<void> {
   const findings: Record<string, Findings> = {}
   for (const mode of modes) {
     const progress = new ProgressLines(mode)
-    findings[mode] = await race(server, { mode, ...plan }, (tally, seconds) =>
-      progress.update(tally, seconds),
-    )
+    findings[mode] = await race(server, { mode, ...plan }, (...news) => progress.update(...news))
     progress.end(findings[mode])
   }
   await server.dispose()

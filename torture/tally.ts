@@ -24,15 +24,15 @@ export interface Tally {
   counts: Record<Count, number>
   /** How long the persists took that were successful: how many by bucket of {@link bucketOf}. */
   persists: Record<number, number>
-  /** Rows that were seen to be stale, by the name of their persist. */
-  wrong: string[]
+  /** Rows that were seen to be stale, by the name of their persist: how, for people. */
+  wrong: Record<string, string>
 }
 
 export function emptyTally(): Tally {
   return {
     counts: Object.fromEntries(COUNTS.map((count) => [count, 0])) as Record<Count, number>,
     persists: {},
-    wrong: [],
+    wrong: {},
   }
 }
 
@@ -41,7 +41,7 @@ export function add(total: Tally, { counts, persists, wrong }: Tally): void {
   for (const [bucket, number] of Object.entries(persists)) {
     total.persists[Number(bucket)] = (total.persists[Number(bucket)] ?? 0) + number
   }
-  total.wrong = [...new Set([...total.wrong, ...wrong])]
+  total.wrong = { ...wrong, ...total.wrong }
 }
 
 /** Each bucket is 3 percent wider than the one before. */

@@ -176,7 +176,11 @@ class Log {
   }
 }
 
-/** Whether something is older than an invalidation that was complete then. */
-export function isStale(built: Versions, completed: readonly number[]): boolean {
-  return Object.entries(built).some(([source, version]) => version < (completed[Number(source)] ?? 0))
+/** Why something is older than an invalidation that was complete then, for people; or nothing, if it is not. */
+export function staleness(built: Versions, completed: readonly number[]): string | undefined {
+  const older = Object.entries(built).flatMap(([source, version]) => {
+    const latest = completed[Number(source)] ?? 0
+    return version < latest ? `source ${source} at version ${version}, and ${latest} is complete` : []
+  })
+  return older.length > 0 ? older.join('; ') : undefined
 }

@@ -59,11 +59,13 @@ export let nativeCounters: (counters: unknown) => CountersHandle | undefined
  * JavaScript is doing.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const snapshot = generations.snapshot()
  * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ * ```
  */
 export class GenerationCounters {
   readonly #native: CountersHandle
@@ -86,11 +88,13 @@ export class GenerationCounters {
    * argument makes no sense.
    *
    * @example
+   * ```ts
    * // In the main thread:
    * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
    * await listener.start()
    * // In each worker:
    * const generations = GenerationCounters.shared()
+   * ```
    */
   static shared(
     name = 'default',

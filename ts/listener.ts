@@ -15,6 +15,7 @@ import type { ResolvedConnection } from './connection'
 import type { GenerationCounters } from './counters'
 import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
+import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
 import type { ListenerState, ListenerStats } from './events'
 import { Replay } from './replay'
@@ -35,11 +36,13 @@ const running = new Set<ModuleCacheInvalidationListener>()
  * Once it was listening it reconnects for ever, on every kind of loss.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
  * await listener.start()
  * // …
  * await listener.shutDown()
+ * ```
  */
 export class ModuleCacheInvalidationListener {
   readonly #deps: ModuleCacheInvalidationListenerDeps
@@ -54,7 +57,7 @@ export class ModuleCacheInvalidationListener {
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
-    this.#replay = new Replay(this.#deps, counters)
+    this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event))
   }
 
   /**

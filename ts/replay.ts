@@ -19,6 +19,7 @@ type Steps = Generator<void, void, void>
 export class Replay {
   readonly feed: FeedHandle
   readonly #deps: ModuleCacheInvalidationListenerDeps
+  readonly #publish: (event: ListenerEvent) => void
   /** What was taken from the feed and is not done yet. */
   #steps: Steps | undefined
   /** Told when the steps are done, and when those are that the feed holds by now. */
@@ -27,8 +28,13 @@ export class Replay {
   #draining = false
   #scheduled = false
 
-  constructor(deps: ModuleCacheInvalidationListenerDeps, counters: CountersHandle | undefined) {
+  constructor(
+    deps: ModuleCacheInvalidationListenerDeps,
+    counters: CountersHandle | undefined,
+    publish: (event: ListenerEvent) => void,
+  ) {
     this.#deps = deps
+    this.#publish = publish
     const bound = deps.maxQueuedCalls ?? 10_000
     const wake = weakly<Replay>(this, (self) => self.#wake())
     this.feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
@@ -133,6 +139,7 @@ export class Replay {
   }
 
   #emit(event: ListenerEvent): void {
+    this.#publish(event)
     const { onEvent } = this.#deps
     if (!onEvent) return warn(event)
     try {

@@ -34,12 +34,12 @@ const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } 
 const DEADLINE_MS = 60_000
 
 // fsync off, since no test pulls the plug; synchronous_commit stays on, since tests do kill the server, and what it
-// acknowledged must be there afterwards.
+// acknowledged must be there afterwards. For the same reason full_page_writes stays on: what is killed while it writes may
+// leave half a page.
 const DEFAULT_SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
   fsync: 'off',
-  full_page_writes: 'off',
   shared_buffers: '16MB',
   max_connections: 50,
   autovacuum: 'off',
