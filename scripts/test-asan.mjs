@@ -11,15 +11,18 @@ process.chdir(join(import.meta.dirname, '..'))
 
 const TARGET = 'target/asan'
 const ADDON = resolve(TARGET, 'pg-generations.node')
+const PLANTED = resolve(TARGET, 'use-after-free.node')
 
 const host = /host: (\S+)/.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))?.[1] ?? ''
 const runtime = execFileSync('cc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim()
 if (!existsSync(runtime)) throw new Error('the runtime of AddressSanitizer is missing: install gcc')
 
 // For this target only: what runs during the build, such as macros, has no runtime to go with it.
-const build = ['+nightly', 'build', '--lib', '--features', 'node', '--target', host, '--target-dir', TARGET]
+const what = ['--lib', '--example', 'use_after_free', '--features', 'node']
+const build = ['+nightly', 'build', ...what, '--target', host, '--target-dir', TARGET]
 run('cargo', build, { RUSTFLAGS: '-Zsanitizer=address -Copt-level=1' })
 copyFileSync(join(TARGET, host, 'debug/libpg_generations.so'), ADDON)
+copyFileSync(join(TARGET, host, 'debug/examples/libuse_after_free.so'), PLANTED)
 
 const watched = {
   // Node keeps what it has at its end. What is freed is kept for a while, to catch who uses it after that: little, for
@@ -31,6 +34,15 @@ const watched = {
 const loads =
   "process.exit(require('node:fs').readFileSync('/proc/self/maps', 'utf8').includes('asan/pg-gen') ? 0 : 1)"
 run('node', ['-e', `require(${JSON.stringify(process.cwd())}); ${loads}`], watched)
+
+// What finds nothing has to be able to find something.
+const planted = spawnSync('node', ['-e', `require(${JSON.stringify(PLANTED)}).useAfterFree()`], {
+  encoding: 'utf8',
+  env: { ...process.env, ...watched },
+})
+if (planted.status === 0 || !planted.stderr.includes('heap-use-after-free')) {
+  throw new Error(`the planted error was not noticed: ${planted.stderr}`)
+}
 
 const all = readdirSync('__test__').filter((file) => file.endsWith('.spec.ts'))
 const specs = process.argv.length > 2 ? process.argv.slice(2) : all.map((file) => join('__test__', file))
