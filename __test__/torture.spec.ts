@@ -124,8 +124,8 @@ test('the strict protocol keeps no stale row, and the result says so in JSON', a
   assert(Object.values(faults).every((count) => count > 0) && Object.keys(faults).length > 0, runner.stdout)
 })
 
-// Of the races of this mode between 2 and 4 in a hundred are wrong persists, on an idle machine and on a busy one, with
-// every seed that was tried: among 20,000 there would be some 500. It ends at the first.
+// Of the races of this mode one to six in a hundred are wrong persists, as seen on an idle machine and on one with ten
+// times too much to do. Were it one, none in 20,000 would be a chance of 1 in e^200. It ends at the first.
 test('a planted bug is found', async (t) => {
   const mode = 'strict-without-fence'
   const bounds = ['--races', '20000', ...PATIENCE, ...FEW, '--until-wrong']
@@ -153,11 +153,10 @@ test('arguments that make no sense are refused with a reason', async (t) => {
 })
 
 test('a Ctrl-C leaves nothing behind', async (t) => {
-  const runner = new Runner(t, '--mode', 'strict', ...PATIENCE, ...FEW, '--faults-every', '20')
+  const runner = new Runner(t, '--mode', 'strict', ...PATIENCE, ...FEW)
   const traces = new Traces()
-  // It takes the place of one that was killed; so everything is under way, and the other may be frozen.
-  const isThird = ({ command }: Running): boolean => /"incarnation":(?![12],)/.test(command)
-  await until('a third realm server', () => runner.realmServers.some(isThird), PATIENCE_MS)
+  // The second is started when the first one is at work.
+  await until('two realm servers', () => runner.realmServers.length === 2, PATIENCE_MS)
   traces.add(runner.descendants)
   assert.equal(traces.directories.length, 2, "the runner's and the server's")
   runner.process.kill('SIGINT')
