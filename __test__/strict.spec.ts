@@ -249,26 +249,29 @@ for (const clear of ['clearRealm', 'clearAll'] as const) {
     assert.equal((await a.cache.persist(client, jobs[0])).outcome, 'changed')
     assert.equal((await a.cache.persist(client, a.job())).outcome, 'persisted')
   })
+}
 
-  test(`${clear}() has bumped the counters here before it deletes`, async (t) => {
+for (const change of ['invalidate', 'clearRealm', 'clearAll'] as const) {
+  test(`${change}() has bumped the counters here before it deletes`, async (t) => {
     const url = await database()
     const { generations, cache, connect } = await participant(t, url)
     const snapshot = generations.snapshot()
     const failure = new Error('on purpose')
     let verdict: string | undefined
-    const cleared = cache[clear](await connect(), {
+    const changed = cache[change](await connect(), {
       resolvedRealmURL: REALM,
+      fanOut: async () => [MODULE],
       // Rolled back, so that no notification can have done it, nor ever will.
       async delete() {
         verdict = generations.check(snapshot, REALM, [MODULE])
         throw failure
       },
     })
-    await assert.rejects(cleared, failure)
+    await assert.rejects(changed, failure)
     assert.equal(verdict, 'changed')
     assert.equal(generations.check(snapshot, REALM, [MODULE]), 'changed', 'it stays so')
     const elsewhere = generations.check(snapshot, 'http://other.test/', ['http://other.test/a.gts'])
-    assert.equal(elsewhere, clear === 'clearAll' ? 'changed' : 'unchanged')
+    assert.equal(elsewhere, change === 'clearAll' ? 'changed' : 'unchanged')
   })
 }
 
