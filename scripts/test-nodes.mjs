@@ -5,7 +5,11 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-const VERSIONS = ['20.20.2', '22.23.3', '24.21.0']
+// With --others, all but the one that runs this, whose turn has been elsewhere.
+const SUPPORTED = ['20.20.2', '22.23.3', '24.21.0']
+const VERSIONS = process.argv.includes('--others')
+  ? SUPPORTED.filter((version) => version !== process.versions.node)
+  : SUPPORTED
 
 process.chdir(join(import.meta.dirname, '..'))
 
