@@ -43,6 +43,7 @@ export class Faults {
   readonly #random: Random
   readonly #everyMs: number
   readonly #mending = new Set<Promise<void>>()
+  #failure: unknown
   #isStopping = false
   readonly #running: Promise<void>
 
@@ -51,13 +52,19 @@ export class Faults {
     this.#victims = victims
     this.#everyMs = everyMs
     this.#random = new Random(seed)
-    this.#running = this.#run()
+    this.#running = this.#run().catch((error: unknown) => void (this.#failure = error))
+  }
+
+  /** Whether something could not be mended: then there will be no more faults, and perhaps no server. */
+  get haveFailed(): boolean {
+    return this.#failure !== undefined
   }
 
   /** Resolves when everything is mended. Rejects if something could not be. */
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.#running
+    if (this.haveFailed) throw this.#failure
     await Promise.all(this.#mending)
   }
 

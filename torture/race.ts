@@ -100,6 +100,8 @@ export async function race(
   }
   for (let index = 0; index < processes; index++) await start(index).received('ready')
 
+  // What was done while not all were there does not count.
+  Object.assign(tally, { counts: emptyTally().counts, persists: {} })
   const began = performance.now()
   const elapsed = (): number => (performance.now() - began) / 1000
   const faults =
@@ -122,6 +124,7 @@ export async function race(
   const isOver = (): boolean =>
     tally.counts.races >= plan.races ||
     elapsed() >= plan.seconds ||
+    faults?.haveFailed === true ||
     (plan.untilWrong && Object.keys(tally.wrong).length > 0)
   while (!isOver()) {
     await sleep(AUDITED_EVERY_MS)
