@@ -1,5 +1,3 @@
-import { Failure } from "#binding";
-
 //#region ts/codec.d.ts
 /** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
 declare const MODULE_CACHE_INVALIDATED_CHANNEL: string;
@@ -496,7 +494,11 @@ declare class PgGenerationsError extends Error {
     code,
     message,
     sqlState
-  }: Failure): PgGenerationsError;
+  }: {
+    code: string;
+    message: string;
+    sqlState?: string;
+  }): PgGenerationsError;
 }
 //#endregion
 //#region ts/sql/query.d.ts

@@ -1,5 +1,3 @@
-import type { Failure } from '#binding'
-
 /** What every error of this package carries beside its message: a `code` that never changes. */
 export type Coded<Code extends string> = { code: Code }
 
@@ -45,7 +43,15 @@ export class PgGenerationsError extends Error {
   }
 
   /** From what native code reports. */
-  static from({ code, message, sqlState }: Failure): PgGenerationsError {
+  static from({
+    code,
+    message,
+    sqlState,
+  }: {
+    code: string
+    message: string
+    sqlState?: string
+  }): PgGenerationsError {
     return new PgGenerationsError(code, message, sqlState)
   }
 }
