@@ -1,0 +1,26 @@
+//! What the benchmarks measure with, and against: a program that moves bytes between a PostgreSQL and itself by blocking
+//! calls, and does nothing else.
+//!
+//! ```sh
+//! bare send PORT                     # the sender that every contender hears
+//! bare listen PORT DATABASE CHANNEL  # the floor: the least that a listener can cost
+//! ```
+//!
+//! Both take commands from their standard input and answer on their standard output.
+
+mod clock;
+mod listen;
+mod send;
+mod wire;
+
+use std::io::{Error, Result};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let port = arguments.get(2).and_then(|port| port.parse().ok()).ok_or_else(|| Error::other("no port"))?;
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "send", _] => send::run(port),
+        [_, "listen", _, database, channel] => listen::run(port, database, channel),
+        _ => Err(Error::other("bare send PORT | bare listen PORT DATABASE CHANNEL")),
+    }
+}
