@@ -40,6 +40,9 @@ export declare function check(counters: CountersHandle, snapshot: number, realm:
 /** What can be said of several modules of one realm: the worst of their verdicts. */
 export declare function checkAny(counters: CountersHandle, snapshot: number, realm: string, modules: Array<string>): number
 
+/** The clock's word; null where the engine shares no memory. Ask for it once in each thread. */
+export declare function clockWord(): BigUint64Array | null
+
 /** One layer of connection settings, each as text. */
 export interface ConnectionLayer {
   /** A URL; what it says goes before the other fields of its layer. */
@@ -172,6 +175,12 @@ export declare function fence(listener: ListenerHandle, afterLock: boolean, wait
 
 /** The global generation. */
 export declare function globalGeneration(counters: CountersHandle): number
+
+/**
+ * The word of these counters: their latest stamp, with the highest bit set while they are unproven. Null where the
+ * engine shares no memory. Ask for it once in each thread.
+ */
+export declare function headWord(counters: CountersHandle): BigUint64Array | null
 
 /** The query that tells which server answers it. */
 export declare function identityQuery(): string

@@ -185,10 +185,15 @@ function parseModuleCacheInvalidationPayload(payload) {
 //#region ts/counters.ts
 /** What `shared` gives to the constructor in the place of options. */
 var Existing = class {
-	constructor(native) {
+	constructor(native, head) {
 		this.native = native;
+		this.head = head;
 	}
 };
+/** The native clock's word; null where the engine shares no memory with native code, which then has to be called. */
+const clock = (0, _binding.clockWord)();
+/** The heads of shared counters by their names, since an engine may not be given the same memory twice. */
+const sharedHeads = /* @__PURE__ */ new Map();
 /** In the order of the binding's numbers. */
 const results = [
 	"unchanged",
@@ -215,6 +220,8 @@ let nativeCounters;
 */
 var GenerationCounters = class GenerationCounters {
 	#native;
+	/** The native word that moves with every bump, and is greater than any snapshot while the counters are unproven. */
+	#head;
 	static {
 		nativeCounters = (counters) => typeof counters === "object" && counters !== null && #native in counters ? counters.#native : void 0;
 	}
@@ -246,12 +253,15 @@ var GenerationCounters = class GenerationCounters {
 		if (capacity !== void 0) requireCapacity(capacity);
 		const native = (0, _binding.sharedCounters)(name, capacity);
 		if (typeof native === "string") throw invalidArgument(native);
-		return new GenerationCounters(new Existing(native));
+		let head = sharedHeads.get(name);
+		if (head === void 0) sharedHeads.set(name, head = (0, _binding.headWord)(native));
+		return new GenerationCounters(new Existing(native, head));
 	}
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
 	constructor(options = {}) {
 		if (options instanceof Existing) {
 			this.#native = options.native;
+			this.#head = options.head;
 			return;
 		}
 		requireOptions(options);
@@ -259,6 +269,7 @@ var GenerationCounters = class GenerationCounters {
 		requireCapacity(capacity);
 		if (typeof requireListener !== "boolean") throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`);
 		this.#native = (0, _binding.createCounters)(capacity, requireListener);
+		this.#head = (0, _binding.headWord)(this.#native);
 	}
 	/** Says that a module became stale. */
 	bumpModuleGeneration(resolvedRealmURL, moduleURL) {
@@ -283,7 +294,7 @@ var GenerationCounters = class GenerationCounters {
 	}
 	/** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
 	snapshot() {
-		return (0, _binding.snapshot)(this.#native);
+		return this.#head && clock ? Number(Atomics.load(clock, 0)) : (0, _binding.snapshot)(this.#native);
 	}
 	/**
 	* Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
@@ -327,12 +338,22 @@ var GenerationCounters = class GenerationCounters {
 	}
 	#check(snapshot, realm, modules) {
 		const taken = typeof snapshot === "number" ? snapshot : NaN;
+		if (this.#hasNotMoved(taken)) return 0;
 		const known = (0, _binding.quickCheck)(this.#native, taken);
 		if (known !== null) return known;
 		requireString("resolvedRealmURL", realm);
 		if (typeof modules === "string") return (0, _binding.check)(this.#native, taken, realm, modules);
 		requireStrings("moduleURLs", modules);
 		return (0, _binding.checkAny)(this.#native, taken, realm, modules);
+	}
+	/**
+	* Whether nothing at all was bumped since a snapshot that the clock has issued, and the counters are proven: read
+	* from shared memory, the counters first, which is a tenth of what a call costs. `false` says nothing.
+	*/
+	#hasNotMoved(snapshot) {
+		const head = this.#head;
+		if (!head || !clock) return false;
+		return Number(Atomics.load(head, 0)) <= snapshot && snapshot <= Number(Atomics.load(clock, 0)) && Number.isInteger(snapshot);
 	}
 };
 function requireOptions(options) {

@@ -7,8 +7,10 @@ import {
   bumpRealm,
   check as checkModule,
   checkAny as checkModules,
+  clockWord,
   createCounters,
   globalGeneration,
+  headWord,
   moduleGeneration,
   proven as isProven,
   quickCheck,
@@ -42,8 +44,17 @@ export type CheckResult = 'unchanged' | 'changed' | 'unproven'
 class Existing {
   declare readonly capacity?: undefined
 
-  constructor(readonly native: CountersHandle) {}
+  constructor(
+    readonly native: CountersHandle,
+    readonly head: BigUint64Array | null,
+  ) {}
 }
+
+/** The native clock's word; null where the engine shares no memory with native code, which then has to be called. */
+const clock = clockWord()
+
+/** The heads of shared counters by their names, since an engine may not be given the same memory twice. */
+const sharedHeads = new Map<string, BigUint64Array | null>()
 
 /** In the order of the binding's numbers. */
 const results: readonly CheckResult[] = ['unchanged', 'changed', 'unproven']
@@ -69,6 +80,8 @@ export let nativeCounters: (counters: unknown) => CountersHandle | undefined
  */
 export class GenerationCounters {
   readonly #native: CountersHandle
+  /** The native word that moves with every bump, and is greater than any snapshot while the counters are unproven. */
+  readonly #head: BigUint64Array | null
 
   static {
     nativeCounters = (counters) =>
@@ -106,13 +119,16 @@ export class GenerationCounters {
     if (capacity !== undefined) requireCapacity(capacity)
     const native = sharedCounters(name, capacity)
     if (typeof native === 'string') throw invalidArgument(native)
-    return new GenerationCounters(new Existing(native))
+    let head = sharedHeads.get(name)
+    if (head === undefined) sharedHeads.set(name, (head = headWord(native)))
+    return new GenerationCounters(new Existing(native, head))
   }
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
   constructor(options: GenerationCountersOptions = {}) {
     if (options instanceof Existing) {
       this.#native = options.native
+      this.#head = options.head
       return
     }
     requireOptions(options)
@@ -122,6 +138,7 @@ export class GenerationCounters {
       throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`)
     }
     this.#native = createCounters(capacity, requireListener)
+    this.#head = headWord(this.#native)
   }
 
   /** Says that a module became stale. */
@@ -151,7 +168,7 @@ export class GenerationCounters {
 
   /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
   snapshot(): number {
-    return now(this.#native)
+    return this.#head && clock ? Number(Atomics.load(clock, 0)) : now(this.#native)
   }
 
   /**
@@ -204,12 +221,27 @@ export class GenerationCounters {
   #check(snapshot: number, realm: string, modules: string | readonly string[]): number {
     // What is no number was never issued either.
     const taken = typeof snapshot === 'number' ? snapshot : NaN
+    if (this.#hasNotMoved(taken)) return 0
     const known = quickCheck(this.#native, taken)
     if (known !== null) return known
     requireString('resolvedRealmURL', realm)
     if (typeof modules === 'string') return checkModule(this.#native, taken, realm, modules)
     requireStrings('moduleURLs', modules)
     return checkModules(this.#native, taken, realm, modules)
+  }
+
+  /**
+   * Whether nothing at all was bumped since a snapshot that the clock has issued, and the counters are proven: read
+   * from shared memory, the counters first, which is a tenth of what a call costs. `false` says nothing.
+   */
+  #hasNotMoved(snapshot: number): boolean {
+    const head = this.#head
+    if (!head || !clock) return false
+    return (
+      Number(Atomics.load(head, 0)) <= snapshot &&
+      snapshot <= Number(Atomics.load(clock, 0)) &&
+      Number.isInteger(snapshot)
+    )
   }
 }
 

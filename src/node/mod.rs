@@ -6,3 +6,4 @@ mod codec;
 mod counters;
 mod feed;
 mod listener;
+mod words;
