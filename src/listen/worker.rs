@@ -125,8 +125,9 @@ impl Worker {
             Phase::Starting { .. } | Phase::Listening { .. } => Event::Listening { backend_pid, server },
             Phase::Gap { since } => Event::Resynced { gap: since.elapsed(), backend_pid, server },
         };
-        self.shared.enter_listening(|| self.sink.event(event));
+        // Before it is told: a sink that panics on it has ended a session like any other.
         self.phase = Phase::Listening { since: Instant::now() };
+        self.shared.enter_listening(|| self.sink.event(event));
         self.failed = 0;
         self.last_failure = None;
         self.shared.settle(State::Listening, &Ok(()));

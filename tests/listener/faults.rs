@@ -236,3 +236,16 @@ fn a_sink_that_panics_when_its_listener_is_dropped_does_not_keep_it_from_ending(
     drop(listener);
     harness.record.wait_for("stopped", 1);
 }
+
+#[test]
+fn a_panic_while_a_resync_is_told_is_a_loss() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, watchful());
+    harness.record.panic_at("resynced");
+    database.admin().terminate(harness.backend());
+    harness.record.wait_for("resynced", 2);
+    let events: Vec<_> = harness.record.events().into_iter().filter(|event| event != "echo").collect();
+    assert_eq!(events[2..], ["resynced", "lost PGGEN_PANIC", "resynced"]);
+    shut_down(&listener);
+}
