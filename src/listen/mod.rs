@@ -3,12 +3,14 @@
 //! This module knows PostgreSQL's LISTEN and nothing of what a payload means: it hands [`Event`]s to a [`Sink`], in
 //! the thread that reads the socket, with no queue in between.
 
+mod channels;
 mod config;
 mod dial;
 mod fences;
 mod fields;
 mod session;
 mod sql;
+mod subscription;
 mod tls;
 mod worker;
 
@@ -20,11 +22,13 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::channels::Channels;
 pub use self::config::{Settings, Timings};
 use self::fences::Fences;
 pub use self::fences::{Covers, Fence, InGap};
 pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
-pub use self::sql::IDENTITY;
+pub use self::sql::{IDENTITY, check_channel};
+pub use self::subscription::Subscription;
 use crate::error::Error;
 
 /// Takes what a listener hears.
@@ -38,7 +42,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// What happens to a listener, in the order of its happening.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// LISTEN is in force and proven, for the first time since the start.
@@ -119,13 +123,13 @@ pub type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// from any thread and return at once.
 pub struct Listener {
     shared: Arc<Shared>,
-    sink: Arc<dyn Sink>,
     /// Taken by whoever joins first.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Listener {
-    /// Starts the thread, which begins to connect at once. `predecessor` is a listener that is shutting down: the new
+    /// Starts the thread, which begins to connect at once. It listens to `channels` for `sink`, to others for those who
+    /// [`subscribe`](Self::subscribe). `predecessor` is a listener that is shutting down: the new
     /// thread waits for its end before it does anything.
     ///
     /// # Errors
@@ -136,8 +140,8 @@ impl Listener {
         sink: Arc<dyn Sink>,
         predecessor: Option<Arc<Listener>>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::new());
-        let worker = worker::Worker::new(settings, channels, Arc::clone(&sink), Arc::clone(&shared));
+        let shared = Arc::new(Shared::new(sink, channels));
+        let worker = worker::Worker::new(settings, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("pg-generations".into())
             .spawn(move || {
@@ -147,7 +151,26 @@ impl Listener {
                 worker.run();
             })
             .map_err(|error| Error::Thread(Arc::new(error)))?;
-        Ok(Self { shared, sink, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Listens to one more channel, for a sink of its own. Any number of subscriptions may share a channel: the first
+    /// says LISTEN and the last UNLISTEN, each a round trip, and those in between cost none.
+    ///
+    /// It fails, alone, if the server refuses LISTEN, or if LISTEN is not in force after `limit`; in a gap it waits for
+    /// the resync. From then on it lasts over every loss of the connection, until it is shut down or the listener is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`] if `channel` is no [name](check_channel) of a channel; the sink is not told of that.
+    pub fn subscribe(
+        &self,
+        channel: &str,
+        sink: Arc<dyn Sink>,
+        limit: Duration,
+    ) -> Result<Subscription, Error> {
+        check_channel(channel).map_err(Error::InvalidOptions)?;
+        let (ticket, place) = self.shared.channels.add(channel, sink, limit);
+        Ok(Subscription { shared: Arc::clone(&self.shared), channel: channel.to_owned(), ticket, place })
     }
 
     /// Calls `reply` as soon as the listener is listening (again), at once if it is, or with the error if it stops
@@ -204,9 +227,44 @@ impl Listener {
             return;
         }
         // The sink first: from the moment of this call nothing may be believed on the strength of this listener.
-        self.sink.event(Event::Stopping);
+        self.shared.channels.event(Event::Stopping);
         self.shared.stop.cancel();
         self.shared.settle(State::Stopped, &Err(Error::Stopped));
+    }
+}
+
+/// Something that listens, or is about to: on a connection of its own, or on somebody else's.
+///
+/// What the methods do is said of [`Listener`]'s.
+#[allow(missing_docs, reason = "it is said there")]
+pub trait Listens: Send + Sync {
+    fn when_listening(&self, reply: Reply);
+    fn fence(&self, fence: Fence, reply: Reply);
+    fn shut_down(&self, reply: Reply);
+    /// Waits until a thread of its own, if it has one, is gone.
+    fn join(&self) {}
+    fn state(&self) -> (State, SystemTime);
+}
+
+impl Listens for Listener {
+    fn when_listening(&self, reply: Reply) {
+        self.when_listening(reply);
+    }
+
+    fn fence(&self, fence: Fence, reply: Reply) {
+        self.fence(fence, reply);
+    }
+
+    fn shut_down(&self, reply: Reply) {
+        self.shut_down(reply);
+    }
+
+    fn join(&self) {
+        self.join();
+    }
+
+    fn state(&self) -> (State, SystemTime) {
+        self.state()
     }
 }
 
@@ -223,6 +281,7 @@ impl Drop for Listener {
 struct Shared {
     stop: CancellationToken,
     fences: Fences,
+    channels: Channels,
     /// A mutex, not atomics: who asks to be told must not slip in between a change and its telling.
     status: Mutex<Status>,
 }
@@ -258,9 +317,13 @@ impl Status {
 }
 
 impl Shared {
-    fn new() -> Self {
-        let status = Mutex::new(Status::new());
-        Self { stop: CancellationToken::new(), fences: Fences::new(), status }
+    fn new(sink: Arc<dyn Sink>, own: Vec<String>) -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            fences: Fences::new(),
+            channels: Channels::new(sink, own),
+            status: Mutex::new(Status::new()),
+        }
     }
 
     fn enter(&self, state: State) {

@@ -3,7 +3,7 @@
 //! Whatever the session waits for, it goes on reading: a notification is handed to the sink in the moment it is
 //! read, also in the middle of a heartbeat.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use super::channels::{Channels, Step};
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
@@ -32,6 +33,8 @@ pub(super) struct Session {
     client: Client,
     inbox: Inbox,
     server: Server,
+    /// The channels whose LISTEN is in force.
+    present: HashSet<String>,
     backend_pid: i32,
     identity: Option<String>,
 }
@@ -103,24 +106,21 @@ impl Session {
         self.identity.as_deref()
     }
 
-    /// LISTENs on `channels` and proves it: when this returns, every notification that is committed from now on
+    /// LISTENs on all channels that are there for certain, and proves it: when this returns, every notification that is committed from now on
     /// will be delivered.
     ///
     /// The proof is a nonce sent by a second connection while this one is idle. One sent by this connection proves
     /// less: the server answers it before the command ends, and so even a pooler in transaction mode, which
     /// forwards nothing to an idle client, lets it through.
-    pub async fn listen(
-        &mut self,
-        settings: &Settings,
-        channels: &[String],
-        sink: &dyn Sink,
-    ) -> Result<(), Error> {
+    pub async fn listen(&mut self, settings: &Settings, channels: &Channels) -> Result<(), Error> {
+        let sink: &dyn Sink = channels;
+        self.present = channels.kept();
         let server = self.server.clone();
         let address = &server.address;
         let statements = format!(
             "{}; {}",
             sql::prepare_session(lock_timeout(settings)),
-            sql::listen(channels.iter().map(String::as_str).chain([self.inbox.echo_channel.as_str()]))
+            sql::listen(self.present.iter().map(String::as_str).chain([self.inbox.echo_channel.as_str()]))
         );
         let subscribe = async { Ok(self.inbox.during(sink, self.client.batch_execute(&statements)).await??) };
         limited(address, "LISTEN", settings.attempt_timeout, subscribe).await?;
@@ -156,13 +156,14 @@ impl Session {
     }
 
     /// Listens until the connection is lost, which is the only way this ends. Meanwhile serves those who wait for a
-    /// fence.
+    /// fence, and those who come to a channel or leave it.
     pub async fn run(
         &mut self,
         settings: &Settings,
         fences: &Fences,
-        sink: &dyn Sink,
+        channels: &Channels,
     ) -> Result<Infallible, Error> {
+        let sink: &dyn Sink = channels;
         let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
         // When the latest echo that came back was sent, not when it came back: it proves nothing of what was committed
         // while it was on its way, or while the process was frozen.
@@ -170,16 +171,24 @@ impl Session {
         loop {
             let mut due = pin!(sleep_until(proven + interval));
             loop {
+                // Neither those at the fence nor those with channels can keep the others from their turn.
+                let wanted = async {
+                    tokio::select! {
+                        covers = fences.wanted() => Wanted::Fence(covers),
+                        step = channels.step(&self.present) => Wanted::Channel(step),
+                    }
+                };
                 let wanted = async {
                     tokio::select! {
                         biased;
-                        () = &mut due => None,
-                        covers = fences.wanted() => Some(covers),
+                        () = &mut due => Wanted::Heartbeat,
+                        wanted = wanted => wanted,
                     }
                 };
                 match self.inbox.during(sink, wanted).await? {
-                    Some(Covers::Acknowledged) => self.round_trip(limit, fences, sink).await?,
-                    Some(Covers::Released) | None => break,
+                    Wanted::Fence(Covers::Acknowledged) => self.round_trip(limit, fences, sink).await?,
+                    Wanted::Channel(step) => self.take(step, limit, channels).await?,
+                    Wanted::Fence(Covers::Released) | Wanted::Heartbeat => break,
                 }
             }
             let sent = Instant::now();
@@ -190,6 +199,7 @@ impl Session {
             proven = sent;
         }
     }
+
     /// Ends the session politely, as far as the network lets us.
     pub async fn close(self) {
         let Self { client, mut inbox, .. } = self;
@@ -230,7 +240,7 @@ impl Session {
             echo_channel: format!("pggen_echo_{}", nonce()),
             expected: HashMap::new(),
         };
-        Ok(Self { client, inbox, server, backend_pid: 0, identity: None })
+        Ok(Self { client, inbox, server, present: HashSet::new(), backend_pid: 0, identity: None })
     }
 
     /// Learns our backend's process id and the server's identity, and passes over a server that cannot serve.
@@ -295,11 +305,41 @@ impl Session {
         Ok(())
     }
 
+    /// Brings the session into line with what is wanted of one channel.
+    async fn take(&mut self, step: Step, limit: Duration, channels: &Channels) -> Result<(), Error> {
+        match step {
+            Step::Listen(channel) => {
+                match self.say(&sql::listen([channel.as_str()]), limit, channels).await {
+                    Ok(()) => {
+                        channels.settle(&channel);
+                        self.present.insert(channel);
+                    }
+                    // The server's own word on this channel; the session goes on.
+                    Err(error @ (Error::Server(_) | Error::PermissionDenied(_))) => {
+                        channels.refused(&channel, &error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Step::Unlisten(channel) => {
+                self.say(&sql::unlisten(&channel), limit, channels).await?;
+                self.present.remove(&channel);
+                channels.left(&channel);
+            }
+            Step::Settle(channel) => channels.settle(&channel),
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, statement: &str, limit: Duration, sink: &dyn Sink) -> Result<(), Error> {
+        let said = self.inbox.during(sink, self.client.batch_execute(statement));
+        Ok(timeout(limit, said).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??)
+    }
+
     /// A round trip that sends nothing to anybody, for the fences that it is enough for.
     async fn round_trip(&mut self, limit: Duration, fences: &Fences, sink: &dyn Sink) -> Result<(), Error> {
         let asked = fences.mark();
-        let answered = self.inbox.during(sink, self.client.batch_execute(sql::NOTHING));
-        timeout(limit, answered).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))??;
+        self.say(sql::NOTHING, limit, sink).await?;
         fences.pass(asked, Covers::Acknowledged);
         Ok(())
     }
@@ -318,6 +358,13 @@ impl Session {
         self.inbox.forget(&nonce);
         outcome.map(|()| started.elapsed())
     }
+}
+
+/// What somebody wants of a session that listens.
+enum Wanted {
+    Heartbeat,
+    Fence(Covers),
+    Channel(Step),
 }
 
 /// What the server sends without being asked.

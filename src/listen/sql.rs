@@ -43,6 +43,34 @@ pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String 
         .join("; ")
 }
 
+/// Ends the subscription to a channel.
+pub(super) fn unlisten(channel: &str) -> String {
+    format!("UNLISTEN {}", escape_identifier(channel))
+}
+
+/// So many bytes has the longest name that PostgreSQL keeps whole (`NAMEDATALEN - 1`).
+const LONGEST_NAME: usize = 63;
+
+/// Says what is wrong with the name of a channel. LISTEN would cut a longer one, and then listen to another channel.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn check_channel(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("the name of a channel must not be empty".into());
+    }
+    if name.contains('\0') {
+        return Err("the name of a channel must not contain a NUL character".into());
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!(
+            "the name of a channel must have at most {LONGEST_NAME} bytes in UTF-8, and {name:?} has {}",
+            name.len()
+        ));
+    }
+    Ok(())
+}
+
 /// Sends one notification, and gives up if a lock keeps it: a backend that waits for one does not notice that nobody
 /// waits for it any more. Leaves the session as it was.
 pub(super) fn notify_within(lock_timeout: Duration, channel: &str, payload: &str) -> String {
@@ -62,6 +90,21 @@ mod tests {
     #[test]
     fn channels_are_quoted_and_subscribed_together() {
         assert_eq!(listen(["plain", r#"od"d; --"#]), r#"LISTEN "plain"; LISTEN "od""d; --""#);
+    }
+
+    #[test]
+    fn a_channel_is_left_by_the_name_it_was_subscribed_by() {
+        assert_eq!(unlisten(r#"od"d; --"#), r#"UNLISTEN "od""d; --""#);
+    }
+
+    #[test]
+    fn names_that_postgres_would_change_are_refused() {
+        for good in ["a", "\"; --", "A b", &"é".repeat(31), &"x".repeat(63)] {
+            check_channel(good).unwrap();
+        }
+        for bad in ["", "a\0b", &"é".repeat(32), &"x".repeat(64)] {
+            check_channel(bad).unwrap_err();
+        }
     }
 
     #[test]

@@ -20,8 +20,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 pub(super) struct Worker {
     settings: Settings,
-    channels: Vec<String>,
-    sink: Arc<dyn Sink>,
     shared: Arc<Shared>,
     session: Option<Session>,
     phase: Phase,
@@ -48,20 +46,20 @@ enum Phase {
 }
 
 impl Worker {
-    pub fn new(settings: Settings, channels: Vec<String>, sink: Arc<dyn Sink>, shared: Arc<Shared>) -> Self {
+    pub fn new(settings: Settings, shared: Arc<Shared>) -> Self {
         let deadline = Instant::now() + settings.timings.connect_timeout;
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let phase = Phase::Starting { deadline };
-        Self { settings, channels, sink, shared, session: None, phase, failed: 0, last_failure: None, pauses }
+        Self { settings, shared, session: None, phase, failed: 0, last_failure: None, pauses }
     }
 
     pub fn run(mut self) {
         if let Err(hopeless) = self.guarded(Self::listen_for_ever).and_then(|outcome| outcome) {
             // Nobody is left to tell if the sink panics even now; those who wait are told all the same.
-            let _ = self.guarded(|worker| worker.sink.event(Event::Failed { error: &hopeless }));
+            let _ = self.guarded(|worker| worker.shared.channels.event(Event::Failed { error: &hopeless }));
             self.shared.settle(State::Stopped, &Err(hopeless));
         }
-        let _ = self.guarded(|worker| worker.sink.event(Event::Stopped));
+        let _ = self.guarded(|worker| worker.shared.channels.event(Event::Stopped));
         self.shared.end();
     }
 
@@ -107,7 +105,7 @@ impl Worker {
     async fn session(&mut self) -> Result<Infallible, Error> {
         let set_up = async {
             let session = self.session.insert(Session::connect(&self.settings).await?);
-            session.listen(&self.settings, &self.channels, &*self.sink).await
+            session.listen(&self.settings, &self.shared.channels).await
         };
         match self.phase {
             Phase::Starting { deadline } => {
@@ -127,11 +125,11 @@ impl Worker {
         };
         // Before it is told: a sink that panics on it has ended a session like any other.
         self.phase = Phase::Listening { since: Instant::now() };
-        self.shared.enter_listening(|| self.sink.event(event));
+        self.shared.enter_listening(|| self.shared.channels.event(event));
         self.failed = 0;
         self.last_failure = None;
         self.shared.settle(State::Listening, &Ok(()));
-        session.run(&self.settings, &self.shared.fences, &*self.sink).await
+        session.run(&self.settings, &self.shared.fences, &self.shared.channels).await
     }
 
     /// Tells of the end of a session or of an attempt, and says how long to pause before the next; or that there is
@@ -141,7 +139,7 @@ impl Worker {
         if let Phase::Listening { since } = self.phase {
             self.phase = Phase::Gap { since: now };
             self.shared.enter_gap();
-            self.sink.event(Event::Lost { error });
+            self.shared.channels.event(Event::Lost { error });
             // A session that ends as soon as it is set up must not make us hammer the server.
             let cap = self.settings.timings.reconnect_max_delay;
             if now - since > cap {
@@ -157,7 +155,7 @@ impl Worker {
             return Err(error.clone());
         }
         if self.failed.is_power_of_two() {
-            self.sink.event(Event::Retrying { attempt: self.failed, error });
+            self.shared.channels.event(Event::Retrying { attempt: self.failed, error });
         }
         self.last_failure = Some(error.clone());
         Ok(pause)
@@ -173,11 +171,12 @@ impl Worker {
     }
 }
 
-/// Does `work` and meanwhile keeps the deadlines of those who wait for a fence.
+/// Does `work` and meanwhile keeps the deadlines of those who wait for a fence or a channel.
 async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     tokio::select! {
         output = work => output,
         never = shared.fences.expire() => match never {},
+        never = shared.channels.expire() => match never {},
     }
 }
 

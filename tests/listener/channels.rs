@@ -1,0 +1,374 @@
+//! Several subscriptions to several channels on one connection, over all that can happen to it.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use pg_generations::error::Error;
+use pg_generations::listen::{
+    Covers, Event, Fence, Fields, InGap, Listener, Listens, Settings, Sink, State, Subscription, Timings,
+};
+
+use crate::harness::{Harness, patient, shut_down, started, wait, watchful};
+use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
+
+/// What a subscriber was told: `"listening"`, `"heard PAYLOAD"`, `"lost"`, …
+#[derive(Default)]
+struct Ear {
+    told: Mutex<Vec<String>>,
+    more: Condvar,
+    panics_at: Mutex<Option<&'static str>>,
+}
+
+impl Ear {
+    fn told(&self) -> Vec<String> {
+        self.told.lock().clone()
+    }
+
+    fn wait_for(&self, what: &str, times: usize) {
+        let mut told = self.told.lock();
+        let count = |told: &Vec<String>| told.iter().filter(|text| *text == what).count();
+        let late = self.more.wait_while_for(&mut told, |told| count(told) < times, DEADLINE);
+        assert!(!late.timed_out(), "waited for {times} × {what:?} in {told:?}");
+    }
+}
+
+impl Sink for Ear {
+    fn event(&self, event: Event<'_>) {
+        let text = match event {
+            Event::Listening { .. } => "listening".into(),
+            Event::Notification { payload, .. } => format!("heard {payload}"),
+            Event::Lost { .. } => "lost".into(),
+            Event::Resynced { .. } => "resynced".into(),
+            Event::Failed { error } => format!("failed {}", error.code()),
+            Event::Stopping => "stopping".into(),
+            Event::Stopped => "stopped".into(),
+            _ => return,
+        };
+        let panics = self.panics_at.lock().take_if(|at| *at == text).is_some();
+        self.told.lock().push(text);
+        self.more.notify_all();
+        assert!(!panics, "a sink that panics on purpose");
+    }
+}
+
+fn subscribed(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+    let (subscription, ear) = subscribing(listener, channel);
+    wait(|reply| subscription.when_listening(reply)).unwrap();
+    (subscription, ear)
+}
+
+fn subscribing(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+    let ear = Arc::new(Ear::default());
+    (listener.subscribe(channel, Arc::clone(&ear) as Arc<dyn Sink>, DEADLINE).unwrap(), ear)
+}
+
+fn left(subscription: &Subscription) {
+    wait(|reply| subscription.shut_down(reply)).unwrap();
+}
+
+/// No heartbeat, and short pauses.
+fn quick() -> Timings {
+    Timings { reconnect_max_delay: Duration::from_millis(50), ..patient() }
+}
+
+/// Everything that was committed before has been heard when this returns.
+fn fenced(listens: &dyn Listens) {
+    let fence = Fence { covers: Covers::Acknowledged, limit: DEADLINE, in_gap: InGap::Wait };
+    wait(|reply| listens.fence(fence, reply)).unwrap();
+}
+
+/// A connection that nothing but subscriptions uses.
+fn connection(url: &str, timings: Timings) -> Listener {
+    struct Nobody;
+    impl Sink for Nobody {
+        fn event(&self, _: Event<'_>) {}
+    }
+    let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+    Listener::spawn(settings, vec![], Arc::new(Nobody), None).unwrap()
+}
+
+/// What the one connection said last.
+fn last_statement(admin: &Admin) -> String {
+    let rows = admin.query(
+        "SELECT query FROM pg_stat_activity WHERE application_name LIKE 'pg-generations/%' \
+         AND datname = current_database()",
+    );
+    assert_eq!(rows.len(), 1, "one connection serves all: {rows:?}");
+    rows[0][0].clone().unwrap()
+}
+
+#[test]
+fn each_hears_its_channel_and_the_own_sink_hears_its_own() {
+    let database = Database::create();
+    let admin = database.admin();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let names = ["plain", "With Capitals", r#"qu"o'te; --"#, "канал", &"x".repeat(63)];
+    let ears: Vec<_> = names.iter().map(|name| subscribed(&listener, name)).collect();
+    for name in names {
+        admin.notify(name, name);
+    }
+    admin.notify("Plain", "another channel");
+    harness.assert_hears(&admin);
+    for (name, (_, ear)) in names.iter().zip(&ears) {
+        assert_eq!(ear.told(), ["listening".to_owned(), format!("heard {name}")]);
+    }
+    assert_eq!(harness.record.count("notification"), 1);
+    last_statement(&admin);
+    shut_down(&listener);
+    for (_, ear) in &ears {
+        assert_eq!(ear.told()[2..], ["stopping", "stopped"]);
+    }
+}
+
+#[test]
+fn the_first_says_listen_and_the_last_unlisten() {
+    let database = Database::create();
+    let admin = database.admin();
+    let listener = connection(&database.url, patient());
+    let (first, _) = subscribed(&listener, "c");
+    assert_eq!(last_statement(&admin), r#"LISTEN "c""#);
+    fenced(&first);
+    let (second, ear) = subscribed(&listener, "c");
+    left(&first);
+    assert_eq!(last_statement(&admin), "");
+    assert_eq!(first.state().0, State::Stopped);
+    admin.notify("c", "1");
+    fenced(&second);
+    assert_eq!(ear.told(), ["listening", "heard 1"]);
+    left(&second);
+    assert_eq!(last_statement(&admin), r#"UNLISTEN "c""#);
+    left(&second);
+    assert_eq!(wait(|reply| second.when_listening(reply)).unwrap_err().code(), "PGGEN_STOPPED");
+    admin.notify("c", "2");
+    fenced(&listener);
+    assert_eq!(ear.told()[2..], ["stopping", "stopped"]);
+}
+
+#[test]
+fn who_has_left_hears_nothing_more_though_others_do() {
+    let database = Database::create();
+    let admin = database.admin();
+    let listener = connection(&database.url, patient());
+    let (leaver, left_ear) = subscribed(&listener, "c");
+    let (stayer, stayed_ear) = subscribed(&listener, "c");
+    leaver.shut_down(Box::new(drop));
+    admin.notify("c", "1");
+    fenced(&stayer);
+    assert_eq!(left_ear.told(), ["listening", "stopping", "stopped"]);
+    assert_eq!(stayed_ear.told(), ["listening", "heard 1"]);
+    drop(stayer);
+    stayed_ear.wait_for("stopped", 1);
+}
+
+#[test]
+fn every_subscription_lasts_over_a_loss() {
+    let database = Database::create();
+    let admin = database.admin();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, watchful());
+    let subscriptions: Vec<_> = ["a", "b", "a"].map(|name| subscribed(&listener, name)).into();
+    for round in 1..=3 {
+        admin.terminate(harness.backend());
+        for (subscription, ear) in &subscriptions {
+            ear.wait_for("lost", round);
+            ear.wait_for("resynced", round);
+            assert_eq!(subscription.state().0, State::Listening);
+        }
+        admin.notify("a", "A");
+        admin.notify("b", "B");
+        fenced(&*listener);
+    }
+    let round = |heard: &str| ["lost".to_owned(), "resynced".into(), format!("heard {heard}")];
+    for ((_, ear), heard) in subscriptions.iter().zip(["A", "B", "A"]) {
+        assert_eq!(ear.told()[1..], std::iter::repeat_n(round(heard), 3).collect::<Vec<_>>().concat());
+    }
+}
+
+#[test]
+fn a_listen_under_way_when_the_connection_dies_is_said_again() {
+    let database = Database::create();
+    let admin = database.admin();
+    let proxy = Proxy::to(&database.url);
+    let harness = Harness::new();
+    let listener = harness.listen(&proxy.url(&database.url), quick());
+    // Kept, for a UNLISTEN would go before the next LISTEN.
+    let mut subscriptions = vec![];
+    for round in 1..=20 {
+        // LISTEN gets to the server, and its answer, or part of it, does not get back.
+        proxy.hold(Direction::ToClient);
+        let channel = format!("c{round}");
+        let (subscription, ear) = subscribing(&listener, &channel);
+        until("LISTEN to be said", || {
+            let said = format!(
+                r#"SELECT 1 FROM pg_stat_activity WHERE query = 'LISTEN "{channel}"' AND state = 'idle'"#
+            );
+            !admin.query(&said).is_empty()
+        });
+        assert_eq!(subscription.state().0, State::Connecting);
+        proxy.cut();
+        proxy.heal();
+        wait(|reply| subscription.when_listening(reply)).unwrap();
+        admin.notify(&channel, "1");
+        fenced(&subscription);
+        assert_eq!(ear.told(), ["listening", "heard 1"]);
+        harness.record.wait_for("resynced", round);
+        subscriptions.push(subscription);
+    }
+}
+
+#[test]
+fn an_unlisten_under_way_when_the_connection_dies_is_done() {
+    let database = Database::create();
+    let admin = database.admin();
+    let proxy = Proxy::to(&database.url);
+    let harness = Harness::new();
+    let listener = harness.listen(&proxy.url(&database.url), quick());
+    let (subscription, ear) = subscribed(&listener, "c");
+    proxy.hold(Direction::ToClient);
+    let (sender, gone) = mpsc::channel();
+    subscription.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    until("UNLISTEN to be said", || {
+        !admin.query(r#"SELECT 1 FROM pg_stat_activity WHERE query = 'UNLISTEN "c"'"#).is_empty()
+    });
+    assert!(gone.try_recv().is_err());
+    proxy.cut();
+    proxy.heal();
+    assert!(gone.recv_timeout(DEADLINE).unwrap());
+    harness.record.wait_for("resynced", 1);
+    admin.notify("c", "1");
+    fenced(&*listener);
+    assert_eq!(ear.told(), ["listening", "stopping", "stopped"]);
+}
+
+#[test]
+fn who_comes_in_a_gap_waits_for_its_end_or_their_own() {
+    let database = Database::create();
+    let proxy = Proxy::to(&database.url);
+    let harness = Harness::new();
+    let listener = harness.listen(&proxy.url(&database.url), watchful());
+    let (old, old_ear) = subscribed(&listener, "old");
+    proxy.refuse();
+    proxy.cut();
+    harness.record.wait_for("lost", 1);
+    assert_eq!(old.state().0, State::Reconnecting);
+
+    let ear = Arc::new(Ear::default());
+    let brief =
+        listener.subscribe("new", Arc::clone(&ear) as Arc<dyn Sink>, Duration::from_millis(20)).unwrap();
+    assert_eq!(wait(|reply| brief.when_listening(reply)).unwrap_err().code(), "PGGEN_TIMEOUT");
+    assert_eq!(ear.told(), ["failed PGGEN_TIMEOUT", "stopped"]);
+    let late = wait(|reply| old.when_listening_within(Duration::from_millis(20), reply)).unwrap_err();
+    assert_eq!(late.code(), "PGGEN_TIMEOUT");
+    let (leaver, _) = subscribing(&listener, "new");
+    left(&leaver);
+    left(&subscribing(&listener, "old").0);
+
+    let (new, new_ear) = subscribing(&listener, "new");
+    let fence = |in_gap, limit| Fence { covers: Covers::Released, limit, in_gap };
+    let refused = |fence| wait(|reply| new.fence(fence, reply)).unwrap_err().code();
+    assert_eq!(refused(fence(InGap::Fail, DEADLINE)), "PGGEN_NOT_LISTENING");
+    assert_eq!(refused(fence(InGap::Wait, Duration::from_millis(20))), "PGGEN_FENCE_TIMEOUT");
+    proxy.heal();
+    fenced(&new);
+    wait(|reply| old.when_listening_within(DEADLINE, reply)).unwrap();
+    assert_eq!(new_ear.told(), ["listening"]);
+    assert_eq!(old_ear.told(), ["listening", "lost", "resynced"]);
+}
+
+#[test]
+fn a_channel_that_the_server_refuses_fails_those_who_wait_for_it_and_nobody_else() {
+    let database = Database::create();
+    let admin = database.admin();
+    let name = format!("latin1_{}", std::process::id());
+    admin.execute(&format!("DROP DATABASE IF EXISTS {name}"));
+    admin.execute(&format!(
+        "CREATE DATABASE {name} ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    ));
+    let mut url = url::Url::parse(&database.url).unwrap();
+    url.set_path(&name);
+    let harness = Harness::new();
+    let listener = harness.listen(url.as_str(), patient());
+    let (other, _) = subscribed(&listener, "café");
+    let refused: Vec<_> = (0..3).map(|_| subscribing(&listener, "канал")).collect();
+    for (subscription, ear) in &refused {
+        let error = wait(|reply| subscription.when_listening(reply)).unwrap_err();
+        assert_eq!((error.code(), error.sql_state()), ("PGGEN_SERVER_ERROR", Some("22P05")));
+        assert_eq!(ear.told(), ["failed PGGEN_SERVER_ERROR", "stopped"]);
+        assert_eq!(subscription.state().0, State::Stopped);
+        left(subscription);
+    }
+    let there = Admin::connect(url.as_str());
+    harness.assert_hears(&there);
+    assert_eq!(other.state().0, State::Listening);
+    assert_eq!(harness.record.count("lost"), 0);
+    shut_down(&listener);
+    drop(there);
+    until("the database to be free", || admin.try_execute(&format!("DROP DATABASE {name}")).is_ok());
+}
+
+#[test]
+fn a_start_that_fails_fails_all_and_so_does_a_shutdown() {
+    let database = Database::create();
+    let mut url = url::Url::parse(&database.url).unwrap();
+    url.set_path("no_such_database");
+    let listener = connection(url.as_str(), patient());
+    let (early, early_ear) = subscribing(&listener, "c");
+    assert_eq!(wait(|reply| early.when_listening(reply)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
+    let _ = started(&listener);
+    let (late, late_ear) = subscribing(&listener, "c");
+    assert_eq!(wait(|reply| late.when_listening(reply)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
+    for ear in [early_ear, late_ear] {
+        ear.wait_for("stopped", 1);
+        assert_eq!(ear.told(), ["failed PGGEN_UNKNOWN_DATABASE", "stopped"]);
+    }
+
+    let proxy = Proxy::to(&database.url);
+    proxy.hold(Direction::Both);
+    let listener = connection(&proxy.url(&database.url), patient());
+    let (waiting, ear) = subscribing(&listener, "c");
+    shut_down(&listener);
+    assert_eq!(wait(|reply| waiting.when_listening(reply)).unwrap_err().code(), "PGGEN_STOPPED");
+    assert_eq!(ear.told(), ["stopping", "stopped"]);
+    left(&waiting);
+}
+
+#[test]
+fn a_sink_that_panics_keeps_nobody_from_being_told() {
+    let database = Database::create();
+    let admin = database.admin();
+    for at in ["lost", "resynced", "heard boom"] {
+        let harness = Harness::new();
+        let listener = harness.listen(&database.url, watchful());
+        let quiet = [subscribed(&listener, "c"), subscribed(&listener, "d")];
+        let (_panics, ear) = subscribed(&listener, "c");
+        let more = [subscribed(&listener, "c"), subscribed(&listener, "d")];
+        *ear.panics_at.lock() = Some(at);
+        if at == "heard boom" {
+            admin.notify("c", "boom");
+        } else {
+            admin.terminate(harness.backend());
+        }
+        let losses = if at == "resynced" { 2 } else { 1 };
+        for (_, ear) in quiet.iter().chain(&more) {
+            ear.wait_for("resynced", losses);
+            let told: Vec<_> = ear.told().into_iter().filter(|text| !text.starts_with("heard")).collect();
+            let gap = ["lost", "resynced"];
+            assert_eq!(told[1..], std::iter::repeat_n(gap, losses).collect::<Vec<_>>().concat());
+        }
+        harness.record.wait_for("resynced", losses);
+        harness.assert_hears(&admin);
+        shut_down(&listener);
+    }
+}
+
+#[test]
+fn names_that_postgres_would_change_are_refused() {
+    let database = Database::create();
+    let listener = connection(&database.url, patient());
+    for name in ["", "a\0b", &"é".repeat(32)] {
+        let refused: Result<_, Error> = listener.subscribe(name, Arc::new(Ear::default()), DEADLINE);
+        assert_eq!(refused.err().map(|error| error.code()), Some("PGGEN_INVALID_OPTIONS"));
+    }
+}
