@@ -10,6 +10,7 @@
 //! * [`feed`]: what a listener hears, decoded and bumped; the rules for gaps.
 //! * `malformed`: keeps a flood of junk from becoming a flood of reports.
 //! * [`outbox`]: the bounded queue of what JavaScript has yet to hear.
+//! * [`mailbox`]: the bounded queue of notifications on channels that JavaScript subscribed to.
 //! * [`error`]: one error for everything that can go wrong between a listener and its server.
 //! * `node`: the Node binding (cargo feature `node`): conversions only.
 
@@ -17,6 +18,7 @@ pub mod error;
 pub mod feed;
 pub mod generations;
 pub mod listen;
+pub mod mailbox;
 mod malformed;
 pub mod outbox;
 pub mod payload;
