@@ -1,12 +1,11 @@
 Object.defineProperty(exports, Symbol.toStringTag, { value: "Module" });
 let _binding = require("#binding");
 let node_os = require("node:os");
-let node_diagnostics_channel = require("node:diagnostics_channel");
 let node_crypto = require("node:crypto");
 let node_events = require("node:events");
 //#region ts/errors.ts
 /**
-* Why a listener does not listen. The codes:
+* Why a listener or a client does not listen. The codes:
 *
 * * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
 * * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
@@ -31,6 +30,8 @@ let node_events = require("node:events");
 * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
 * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
 * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
+* * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
+* * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
 * * `PGGEN_STOPPED`: `shutDown()` came first.
 */
 var PgGenerationsError = class PgGenerationsError extends Error {
@@ -185,15 +186,10 @@ function parseModuleCacheInvalidationPayload(payload) {
 //#region ts/counters.ts
 /** What `shared` gives to the constructor in the place of options. */
 var Existing = class {
-	constructor(native, head) {
+	constructor(native) {
 		this.native = native;
-		this.head = head;
 	}
 };
-/** The native clock's word; null where the engine shares no memory with native code, which then has to be called. */
-const clock = (0, _binding.clockWord)();
-/** The heads of shared counters by their names, since an engine may not be given the same memory twice. */
-const sharedHeads = /* @__PURE__ */ new Map();
 /** In the order of the binding's numbers. */
 const results = [
 	"unchanged",
@@ -210,18 +206,14 @@ let nativeCounters;
 * JavaScript is doing.
 *
 * @example
-* ```ts
 * const generations = new GenerationCounters()
 * const snapshot = generations.snapshot()
 * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
 * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
-* ```
 */
 var GenerationCounters = class GenerationCounters {
 	#native;
-	/** The native word that moves with every bump, and is greater than any snapshot while the counters are unproven. */
-	#head;
 	static {
 		nativeCounters = (counters) => typeof counters === "object" && counters !== null && #native in counters ? counters.#native : void 0;
 	}
@@ -238,13 +230,11 @@ var GenerationCounters = class GenerationCounters {
 	* argument makes no sense.
 	*
 	* @example
-	* ```ts
 	* // In the main thread:
 	* const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
 	* await listener.start()
 	* // In each worker:
 	* const generations = GenerationCounters.shared()
-	* ```
 	*/
 	static shared(name = "default", options = {}) {
 		requireString("name", name);
@@ -253,15 +243,12 @@ var GenerationCounters = class GenerationCounters {
 		if (capacity !== void 0) requireCapacity(capacity);
 		const native = (0, _binding.sharedCounters)(name, capacity);
 		if (typeof native === "string") throw invalidArgument(native);
-		let head = sharedHeads.get(name);
-		if (head === void 0) sharedHeads.set(name, head = (0, _binding.headWord)(native));
-		return new GenerationCounters(new Existing(native, head));
+		return new GenerationCounters(new Existing(native));
 	}
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
 	constructor(options = {}) {
 		if (options instanceof Existing) {
 			this.#native = options.native;
-			this.#head = options.head;
 			return;
 		}
 		requireOptions(options);
@@ -269,7 +256,6 @@ var GenerationCounters = class GenerationCounters {
 		requireCapacity(capacity);
 		if (typeof requireListener !== "boolean") throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`);
 		this.#native = (0, _binding.createCounters)(capacity, requireListener);
-		this.#head = (0, _binding.headWord)(this.#native);
 	}
 	/** Says that a module became stale. */
 	bumpModuleGeneration(resolvedRealmURL, moduleURL) {
@@ -294,7 +280,7 @@ var GenerationCounters = class GenerationCounters {
 	}
 	/** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
 	snapshot() {
-		return this.#head && clock ? Number(Atomics.load(clock, 0)) : (0, _binding.snapshot)(this.#native);
+		return (0, _binding.snapshot)(this.#native);
 	}
 	/**
 	* Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
@@ -338,22 +324,12 @@ var GenerationCounters = class GenerationCounters {
 	}
 	#check(snapshot, realm, modules) {
 		const taken = typeof snapshot === "number" ? snapshot : NaN;
-		if (this.#hasNotMoved(taken)) return 0;
 		const known = (0, _binding.quickCheck)(this.#native, taken);
 		if (known !== null) return known;
 		requireString("resolvedRealmURL", realm);
 		if (typeof modules === "string") return (0, _binding.check)(this.#native, taken, realm, modules);
 		requireStrings("moduleURLs", modules);
 		return (0, _binding.checkAny)(this.#native, taken, realm, modules);
-	}
-	/**
-	* Whether nothing at all was bumped since a snapshot that the clock has issued, and the counters are proven: read
-	* from shared memory, the counters first, which is a tenth of what a call costs. `false` says nothing.
-	*/
-	#hasNotMoved(snapshot) {
-		const head = this.#head;
-		if (!head || !clock) return false;
-		return Number(Atomics.load(head, 0)) <= snapshot && snapshot <= Number(Atomics.load(clock, 0)) && Number.isInteger(snapshot);
 	}
 };
 function requireOptions(options) {
@@ -490,6 +466,17 @@ function answerer(ask) {
 	return (reply) => void answer(reply);
 }
 //#endregion
+//#region ts/client/connections.ts
+const connections = /* @__PURE__ */ new WeakMap();
+/** Lets listeners get at the connection of a client; `connect` makes one if it has to. */
+function offerConnection(client, connect) {
+	connections.set(client, connect);
+}
+/** The connection of a client that was made by this copy of the package. */
+function connectionOf(client) {
+	return typeof client === "object" && client !== null ? connections.get(client) : void 0;
+}
+//#endregion
 //#region ts/deps.ts
 /**
 * The native counters of valid deps.
@@ -498,11 +485,13 @@ function answerer(ask) {
 */
 function checkDeps(deps) {
 	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
-	const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps;
+	const { generations, definitionLookup, client, connection, onEvent, onGap, maxQueuedCalls } = deps;
 	const counters = nativeCounters(generations);
 	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very copy of the package");
 	if (isGiven(definitionLookup) && typeof definitionLookup !== "object") throw invalidArgument(`definitionLookup must be an object, got ${typeof definitionLookup}`);
 	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
+	if (isGiven(client) && !connectionOf(client)) throw invalidArgument("client must be a NotificationClient made by this very copy of the package");
+	if (isGiven(client) && isGiven(connection)) throw invalidArgument("give a client or a connection, not both");
 	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
 	if (isGiven(onGap) && onGap !== "discard" && onGap !== "trust") throw invalidArgument("onGap must be 'discard' or 'trust'");
 	if (isGiven(maxQueuedCalls) && !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)) throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`);
@@ -561,34 +550,8 @@ function resolveTimings(deps) {
 	};
 }
 //#endregion
-//#region ts/diagnostics.ts
-/**
-* The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
-* {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
-* subscribers it costs nothing.
-*
-* @example
-* ```ts
-* import { subscribe } from 'node:diagnostics_channel'
-*
-* subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
-*   const { event } = message as PublishedEvent
-*   if (event.type === 'lost') console.error(event.cause)
-* })
-* ```
-*/
-const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
-const published = (0, node_diagnostics_channel.channel)(EVENT_DIAGNOSTICS_CHANNEL);
-/** Publishes an event. A subscriber that throws becomes an uncaught exception, as with every diagnostics channel. */
-function publish(listener, event) {
-	if (published.hasSubscribers) published.publish({
-		listener,
-		event
-	});
-}
-//#endregion
 //#region ts/events.ts
-const warned = {
+const warned$1 = {
 	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
 	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
 	resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
@@ -597,40 +560,111 @@ const warned = {
 	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
 };
 /** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
-function warn(event) {
-	const text = warned[event.type]?.(event);
-	if (text === void 0) return;
-	const code = `PGGEN_${event.type.toUpperCase().replace("-", "_")}`;
+function warn$1(event) {
+	const text = warned$1[event.type]?.(event);
+	if (text !== void 0) emitWarning(event.type, text);
+}
+/** A warning of the process, with the code `PGGEN_` and the type of an event. */
+function emitWarning(type, text) {
 	process.emitWarning(text, {
 		type: "PgGenerationsWarning",
-		code
+		code: `PGGEN_${type.toUpperCase().replaceAll("-", "_")}`
 	});
+}
+/** Tells the user of an event. Never throws. */
+function emit(onEvent, event, byDefault) {
+	if (!onEvent) return byDefault(event);
+	try {
+		onEvent(event);
+	} catch (error) {
+		emitWarning("on-event-threw", `onEvent threw on '${event.type}': ${messageOf(error)}`);
+	}
 }
 /** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
 function printable(text) {
 	return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`);
 }
 //#endregion
-//#region ts/replay.ts
-/** How long queued calls and events may hold up the event loop at a time. */
+//#region ts/turns.ts
+/** How long queued work may hold up the event loop at a time. */
 const TURN_MS = 10;
+/** Does on the event loop what another thread has queued for it, in turns that leave time for others. */
+var Turns = class {
+	#take;
+	/** What was taken from the queue and is not done yet. */
+	#steps;
+	/** Told when the steps are done, and when those are that the queue holds by now. */
+	#awaitingSteps = [];
+	#awaitingQueue = [];
+	#running = false;
+	#scheduled = false;
+	/** `take` empties the queue, and gives what is to be done. */
+	constructor(take) {
+		this.#take = take;
+	}
+	/** Resolves when everything that is queued by now is done. */
+	caughtUp() {
+		return new Promise((resolve) => {
+			this.#awaitingQueue.push(resolve);
+			this.wake();
+		});
+	}
+	/**
+	* Does what is queued now, for so long at most. What comes meanwhile stays in the queue, for a later call; a call
+	* from within itself leaves everything to the outer one.
+	*/
+	run(limitMs = Infinity) {
+		if (this.#running) return;
+		this.#running = true;
+		try {
+			const end = performance.now() + limitMs;
+			if (this.#doSteps(end)) {
+				this.#steps = this.#take();
+				this.#awaitingSteps = this.#awaitingQueue;
+				this.#awaitingQueue = [];
+				this.#doSteps(end);
+			}
+		} finally {
+			this.#running = false;
+		}
+	}
+	/** To be called when the queue was empty and is no longer. */
+	wake() {
+		if (this.#scheduled) return;
+		this.#scheduled = true;
+		setImmediate(() => {
+			this.#scheduled = false;
+			this.run(TURN_MS);
+			if (this.#steps || this.#awaitingQueue.length > 0) this.wake();
+		});
+	}
+	/** Whether all steps are done. */
+	#doSteps(end) {
+		while (this.#steps && performance.now() < end) if (this.#steps.next().done) this.#steps = void 0;
+		if (this.#steps) return false;
+		for (const resolve of this.#awaitingSteps.splice(0)) resolve();
+		return true;
+	}
+};
+/** Calls `method` on an object as long as somebody else keeps that object. */
+function weakly(target, method) {
+	const ref = new WeakRef(target);
+	return () => {
+		const alive = ref.deref();
+		if (alive) method(alive);
+	};
+}
+//#endregion
+//#region ts/replay.ts
 /** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
 var Replay = class {
 	feed;
 	#deps;
-	#publish;
-	/** What was taken from the feed and is not done yet. */
-	#steps;
-	/** Told when the steps are done, and when those are that the feed holds by now. */
-	#awaitingSteps = [];
-	#awaitingFeed = [];
-	#draining = false;
-	#scheduled = false;
-	constructor(deps, counters, publish) {
+	#turns = new Turns(() => this.#stepsOf((0, _binding.drain)(this.feed)));
+	constructor(deps, counters) {
 		this.#deps = deps;
-		this.#publish = publish;
 		const bound = deps.maxQueuedCalls ?? 1e4;
-		const wake = weakly(this, (self) => self.#wake());
+		const wake = weakly(this.#turns, (turns) => turns.wake());
 		this.feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
 	}
 	/** Handles a payload as if it had just been received, and does what is queued now. */
@@ -641,47 +675,11 @@ var Replay = class {
 	}
 	/** Resolves when every call that is queued by now has returned. */
 	caughtUp() {
-		if (!this.#deps.definitionLookup) return Promise.resolve();
-		return new Promise((resolve) => {
-			this.#awaitingFeed.push(resolve);
-			this.#wake();
-		});
+		return this.#deps.definitionLookup ? this.#turns.caughtUp() : Promise.resolve();
 	}
-	/**
-	* Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
-	* a call from within itself leaves everything to the outer one.
-	*/
-	drain(limitMs = Infinity) {
-		if (this.#draining) return;
-		this.#draining = true;
-		try {
-			const end = performance.now() + limitMs;
-			if (this.#doSteps(end)) {
-				this.#steps = this.#stepsOf((0, _binding.drain)(this.feed));
-				this.#awaitingSteps = this.#awaitingFeed;
-				this.#awaitingFeed = [];
-				this.#doSteps(end);
-			}
-		} finally {
-			this.#draining = false;
-		}
-	}
-	/** Works in turns that leave the event loop time for others. */
-	#wake() {
-		if (this.#scheduled) return;
-		this.#scheduled = true;
-		setImmediate(() => {
-			this.#scheduled = false;
-			this.drain(TURN_MS);
-			if (this.#steps || this.#awaitingFeed.length > 0) this.#wake();
-		});
-	}
-	/** Whether all steps are done. */
-	#doSteps(end) {
-		while (this.#steps && performance.now() < end) if (this.#steps.next().done) this.#steps = void 0;
-		if (this.#steps) return false;
-		for (const resolve of this.#awaitingSteps.splice(0)) resolve();
-		return true;
+	/** Does what is queued now; a call from within itself leaves everything to the outer one. */
+	drain() {
+		this.#turns.run();
 	}
 	*#stepsOf(items) {
 		for (const item of items) if (item.invalidation) yield* this.#replay(item.invalidation);
@@ -717,17 +715,7 @@ var Replay = class {
 		}
 	}
 	#emit(event) {
-		this.#publish(event);
-		const { onEvent } = this.#deps;
-		if (!onEvent) return warn(event);
-		try {
-			onEvent(event);
-		} catch (error) {
-			process.emitWarning(`onEvent threw on '${event.type}': ${messageOf(error)}`, {
-				type: "PgGenerationsWarning",
-				code: "PGGEN_ON_EVENT_THREW"
-			});
-		}
+		emit(this.#deps.onEvent, event, warn$1);
 	}
 };
 function toEvent(item) {
@@ -772,44 +760,486 @@ function toEvent(item) {
 		};
 	}
 }
-/** Calls `method` on an object as long as somebody else keeps that object. */
-function weakly(target, method) {
-	const ref = new WeakRef(target);
-	return () => {
-		const alive = ref.deref();
-		if (alive) method(alive);
-	};
-}
 //#endregion
-//#region ts/listener.ts
-/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
+//#region ts/runs.ts
+/** What runs stays, whether or not its user keeps a reference: others rely on it. */
 const running = /* @__PURE__ */ new Set();
-/**
-* Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
-* Once it was listening it reconnects for ever, on every kind of loss.
-*
-* @example
-* ```ts
-* const generations = new GenerationCounters()
-* const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
-* await listener.start()
-* // …
-* await listener.shutDown()
-* ```
-*/
-var ModuleCacheInvalidationListener = class {
-	#deps;
-	#replay;
+/** The life of something that listens: one run after another. */
+var Runs = class {
+	#owner;
+	#spawn;
+	#drain;
 	#run;
 	/** The latest run, kept after its end: a new run waits for it, and its state is ours. */
 	#latest;
 	#stopping;
 	#constructed = /* @__PURE__ */ new Date();
+	/** `spawn` begins a run; `drain` tells of what has happened, before whoever waits for its outcome is told. */
+	constructor(owner, spawn, drain) {
+		this.#owner = owner;
+		this.#spawn = spawn;
+		this.#drain = drain;
+	}
+	/** Begins a run, or joins the one there is; resolves when it listens. A rejection that nobody handles does no harm. */
+	start() {
+		const begun = this.ensure();
+		if ("code" in begun) return handled(Promise.reject(PgGenerationsError.from(begun)));
+		const { handle } = begun;
+		if ((0, _binding.listenerState)(handle).name !== "reconnecting") return begun.started;
+		begun.resynced ??= handled(this.#whenListening(handle).finally(() => delete begun.resynced));
+		return begun.resynced;
+	}
+	/** Begins a run unless there is one. */
+	ensure() {
+		const run = this.#run;
+		return run && (0, _binding.listenerState)(run.handle).name !== "stopped" ? run : this.#begin();
+	}
+	/** Ends the run, if there is one; resolves when it has ended, and never rejects. */
+	shutDown() {
+		const handle = this.#run?.handle;
+		if (!handle) return this.#stopping ?? Promise.resolve();
+		this.#run = void 0;
+		running.delete(this.#owner);
+		this.#stopping = new Promise((resolve) => {
+			(0, _binding.shutDown)(handle, () => {
+				(0, _binding.join)(handle);
+				this.#drain();
+				resolve();
+			});
+		});
+		return this.#stopping;
+	}
+	get latest() {
+		return this.#latest;
+	}
+	get state() {
+		const state = this.#latest && (0, _binding.listenerState)(this.#latest);
+		return state ? {
+			name: state.name,
+			since: new Date(state.since)
+		} : {
+			name: "stopped",
+			since: this.#constructed
+		};
+	}
+	#begin() {
+		const handle = this.#spawn(this.#latest);
+		if ("code" in handle) {
+			this.#drain();
+			return handle;
+		}
+		this.#latest = handle;
+		running.add(this.#owner);
+		const run = {
+			handle,
+			started: Promise.resolve()
+		};
+		run.started = handled(this.#whenListening(handle).catch((error) => {
+			if (this.#run === run) {
+				this.#run = void 0;
+				running.delete(this.#owner);
+			}
+			throw error;
+		}));
+		this.#run = run;
+		return run;
+	}
+	#whenListening(handle) {
+		return new Promise((resolve, reject) => {
+			(0, _binding.whenListening)(handle, (failure) => {
+				this.#drain();
+				if (failure) reject(PgGenerationsError.from(failure));
+				else resolve();
+			});
+		});
+	}
+};
+/** For callers that do not await: a rejection nobody handles would end the process. */
+function handled(promise) {
+	promise.catch(() => {});
+	return promise;
+}
+//#endregion
+//#region ts/client/deps.ts
+/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+function checkClientDeps({ onEvent, maxQueuedBytes }) {
+	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
+	if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`);
+}
+/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type, or PostgreSQL would cut the name. */
+function checkSubscribe(channel, handler, options) {
+	requireString("channel", channel);
+	const problem = channel.isWellFormed() ? (0, _binding.checkChannel)(channel) : "the name of a channel must be well-formed Unicode";
+	if (isGiven(problem)) throw invalidArgument(problem);
+	if (typeof handler !== "function") throw invalidArgument(`handler must be a function, got ${typeof handler}`);
+	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+	const { onGap } = options;
+	if (isGiven(onGap) && typeof onGap !== "function") throw invalidArgument(`onGap must be a function, got ${typeof onGap}`);
+}
+//#endregion
+//#region ts/client/events.ts
+const warned = {
+	lost: ({ cause }) => `not listening for notifications: ${cause}`,
+	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+	resynced: ({ gapMs }) => `listening for notifications again after ${Math.round(gapMs)} ms`,
+	"handler-error": ({ channel, error }) => `a handler of the channel ${printable(channel)} threw: ${messageOf(error)}`,
+	overflow: ({ channel, dropped }) => `dropped ${dropped} notifications on the channel ${printable(channel)}`
+};
+/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
+function warn(event) {
+	const text = warned[event.type]?.(event);
+	if (text !== void 0) emitWarning(event.type, text);
+}
+//#endregion
+//#region ts/client/topics.ts
+/** So many notifications are taken over from native memory at a time. */
+const AT_A_TIME = 1e3;
+/** Who is subscribed to what, and gets what arrives. */
+var Topics = class {
+	#mailbox;
+	#turns;
+	#emit;
+	#byChannel = /* @__PURE__ */ new Map();
+	/** Those of them, and those that were just left, by what their mail is addressed to. */
+	#byNumber = /* @__PURE__ */ new Map();
+	#nextNumber = 0;
+	constructor(maxQueuedBytes, emit) {
+		this.#emit = emit;
+		this.#turns = new Turns(() => this.#deliveries());
+		this.#mailbox = (0, _binding.createMailbox)(maxQueuedBytes, weakly(this.#turns, (turns) => turns.wake()));
+	}
+	/** Resolves when LISTEN is in force; gives up after `limitMs`. */
+	subscribe(connection, channel, subscriber, limitMs) {
+		const topic = this.#join(connection, channel, limitMs);
+		if ("code" in topic) return Promise.reject(PgGenerationsError.from(topic));
+		topic.joining++;
+		return new Promise((resolve, reject) => {
+			(0, _binding.whenSubscribed)(topic.subscription, limitMs, (failure) => {
+				topic.joining--;
+				if (!failure && this.#isOpen(topic)) {
+					topic.subscribers.add(subscriber);
+					return resolve(this.#subscription(topic, subscriber));
+				}
+				this.#leaveIfIdle(topic);
+				reject(PgGenerationsError.from(failure ?? {
+					code: "PGGEN_STOPPED",
+					message: "the client was shut down"
+				}));
+			});
+		});
+	}
+	/** Forgets everyone: nobody is called any more. */
+	clear() {
+		for (const topic of this.#byChannel.values()) topic.subscribers.clear();
+		this.#byChannel.clear();
+		this.#byNumber.clear();
+	}
+	get size() {
+		return this.#byChannel.size;
+	}
+	tally() {
+		return (0, _binding.mailTally)(this.#mailbox);
+	}
+	#join(connection, channel, limitMs) {
+		const topic = this.#byChannel.get(channel);
+		if (topic && (0, _binding.listenerState)(topic.subscription).name !== "stopped") return topic;
+		if (topic) this.#forget(topic);
+		const number = this.#nextNumber;
+		this.#nextNumber = (number + 1) % 2 ** 32;
+		const subscription = (0, _binding.subscribe)(connection, this.#mailbox, number, channel, limitMs);
+		if ("code" in subscription) return subscription;
+		const opened = {
+			number,
+			channel,
+			subscription,
+			subscribers: /* @__PURE__ */ new Set(),
+			joining: 0
+		};
+		this.#byChannel.set(channel, opened);
+		this.#byNumber.set(number, opened);
+		return opened;
+	}
+	#subscription(topic, subscriber) {
+		let left;
+		const unsubscribe = () => {
+			topic.subscribers.delete(subscriber);
+			return left ??= this.#leaveIfIdle(topic);
+		};
+		return { unsubscribe };
+	}
+	#leaveIfIdle(topic) {
+		if (topic.subscribers.size > 0 || topic.joining > 0) return Promise.resolve();
+		this.#forget(topic);
+		return new Promise((resolve) => (0, _binding.shutDown)(topic.subscription, () => resolve()));
+	}
+	#isOpen(topic) {
+		return this.#byNumber.get(topic.number) === topic;
+	}
+	#forget(topic) {
+		if (this.#byChannel.get(topic.channel) === topic) this.#byChannel.delete(topic.channel);
+		this.#byNumber.delete(topic.number);
+	}
+	*#deliveries() {
+		for (;;) {
+			const mail = (0, _binding.takeMail)(this.#mailbox, AT_A_TIME);
+			for (const item of mail) yield* this.#deliver(item);
+			if (mail.length < AT_A_TIME) return;
+		}
+	}
+	*#deliver({ subscription, payload, processId = 0, dropped, gapMs = 0 }) {
+		const topic = this.#byNumber.get(subscription);
+		if (!topic) return;
+		const { channel, subscribers } = topic;
+		if (dropped !== void 0) yield this.#emit({
+			type: "overflow",
+			at: /* @__PURE__ */ new Date(),
+			channel,
+			dropped
+		});
+		const gap = dropped === void 0 ? {
+			channel,
+			reason: "reconnected",
+			gapMs
+		} : {
+			channel,
+			reason: "overflow",
+			dropped
+		};
+		for (const { handler, onGap } of subscribers) if (payload !== void 0) yield this.#call(channel, () => handler({
+			channel,
+			payload,
+			processId
+		}), payload);
+		else if (onGap) yield this.#call(channel, () => onGap({ ...gap }));
+	}
+	#call(channel, call, payload) {
+		const failed = (error) => {
+			const event = {
+				type: "handler-error",
+				at: /* @__PURE__ */ new Date(),
+				channel,
+				error
+			};
+			this.#emit(payload === void 0 ? event : {
+				...event,
+				payload
+			});
+		};
+		try {
+			const result = call();
+			if (isThenable(result)) Promise.resolve(result).catch(failed);
+		} catch (error) {
+			failed(error);
+		}
+	}
+};
+function isThenable(value) {
+	return typeof value?.then === "function";
+}
+//#endregion
+//#region ts/client/client.ts
+/** How long a `subscribe()` may take if nothing else is said. */
+const DEFAULT_LIMIT_MS = 3e4;
+const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20;
+/**
+* Listens to any number of channels for any number of handlers, on one connection and one native thread. Once it was
+* listening it reconnects for ever, on every kind of loss, and tells every handler of the gap.
+*
+* It connects at the first `subscribe()`, or at `start()`. A running client never keeps the process alive; a pending
+* `start()`, `subscribe()`, `unsubscribe()` or `shutDown()` does until it settles. It is for one thread, as all objects
+* of JavaScript are; each worker thread has a client of its own.
+*
+* @example
+* const client = new NotificationClient({ connection: process.env.DATABASE_URL })
+* const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
+*   onGap: () => lookForJobs(),
+* })
+* // …
+* await subscription.unsubscribe()
+* await client.shutDown()
+*/
+var NotificationClient = class {
+	#deps;
+	#replay;
+	#runs;
+	#topics;
+	#shutDown = false;
+	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+	constructor(deps = {}) {
+		if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
+		checkClientDeps(deps);
+		this.#deps = { ...deps };
+		const { onEvent } = this.#deps;
+		const tell = (event) => emit(onEvent, event, warn);
+		this.#replay = new Replay({ onEvent: tell }, void 0);
+		this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, tell);
+		this.#runs = new Runs(this, (predecessor) => this.#spawn(predecessor), () => this.#replay.drain());
+		offerConnection(this, () => this.#connection());
+	}
+	/**
+	* Connects, if that is not done yet, and makes a client that was shut down usable again. Resolves when the connection
+	* is proven to deliver; while reconnecting, at the resync. There is no need to call it before `subscribe()`.
+	*
+	* @throws PgGenerationsError (rejects) with a `code`, as {@link ModuleCacheInvalidationListener.start} does.
+	*/
+	start() {
+		this.#shutDown = false;
+		return this.#runs.start();
+	}
+	/**
+	* Has `handler` called for every notification on a channel. Resolves when LISTEN is in force: whatever is committed
+	* after that is delivered, once to each handler and in the order of the commits, until `unsubscribe()` is called or
+	* `onGap` says that some may be missing. What was committed shortly before may be delivered too.
+	*
+	* A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
+	* share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+	* resync.
+	*
+	* The first handler of a channel costs a round trip, and so does the last to leave.
+	*
+	* @param channel The channel's name as it is, in capitals or not, of 1 to 63 bytes in UTF-8; it needs no quotes.
+	*
+	* @throws TypeError (rejects) with `PGGEN_INVALID_ARGUMENT` if an argument makes no sense, or PostgreSQL would cut the
+	* name. PgGenerationsError (rejects) with the reason why the client could not connect; with `PGGEN_TIMEOUT` if LISTEN
+	* is not in force after `connectTimeoutMs`; with `PGGEN_SERVER_ERROR` if the server refuses it; with `PGGEN_STOPPED`
+	* if the client was shut down.
+	*/
+	async subscribe(channel, handler, options = {}) {
+		checkSubscribe(channel, handler, options);
+		const connection = this.#connection();
+		if ("code" in connection) throw PgGenerationsError.from(connection);
+		const limitMs = this.#deps.connectTimeoutMs ?? DEFAULT_LIMIT_MS;
+		return this.#topics.subscribe(connection, channel, {
+			handler,
+			onGap: options.onGap
+		}, limitMs);
+	}
+	/**
+	* Ends every subscription, and the listeners on this connection, and closes it, within two seconds whatever the network
+	* does. From this call on no handler is called any more, and the counters of the listeners are unproven. Never rejects;
+	* can be called at any time and any number of times. Afterwards `subscribe()` is refused until `start()` is called.
+	*/
+	shutDown() {
+		this.#shutDown = true;
+		this.#topics.clear();
+		return this.#runs.shutDown();
+	}
+	/** Where the connection is in its life. */
+	get state() {
+		return this.#runs.state.name;
+	}
+	/** Counts since construction, and where the client stands. Costs a few microseconds. */
+	stats() {
+		const { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server } = (0, _binding.tally)(this.#replay.feed);
+		const { name, since } = this.#runs.state;
+		return {
+			state: name,
+			since,
+			channels: this.#topics.size,
+			...this.#topics.tally(),
+			gaps,
+			reconnects,
+			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
+			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
+			...backendPid !== void 0 && { backendPid },
+			...server !== void 0 && { server }
+		};
+	}
+	/** The connection there is, or a new one. */
+	#connection() {
+		if (this.#shutDown) return {
+			code: "PGGEN_STOPPED",
+			message: "the client was shut down; call start() to use it again"
+		};
+		const run = this.#runs.ensure();
+		return "code" in run ? run : run.handle;
+	}
+	#spawn(predecessor) {
+		let resolved;
+		try {
+			const { connection, dbAdapter } = this.#deps;
+			resolved = {
+				...resolveConnection(connection, dbAdapter),
+				timings: resolveTimings(this.#deps)
+			};
+		} catch (error) {
+			return (0, _binding.refuseStart)(this.#replay.feed, messageOf(error));
+		}
+		const { layers, environment, askPassword, askPasswordLayer, timings } = resolved;
+		return (0, _binding.startListener)(this.#replay.feed, false, layers, environment, askPassword, askPasswordLayer, timings, predecessor);
+	}
+};
+//#endregion
+//#region ts/adapter.ts
+/** So long may an adapter take to unsubscribe. */
+const UNSUBSCRIBE_LIMIT_MS = 1500;
+/** Whether the adapter can listen, and cannot tell how to connect. */
+function onlySubscribes(adapter) {
+	const { subscribe, config } = adapter ?? {};
+	return typeof subscribe === "function" && !isGiven(config);
+}
+/** One run of a listener that rides on its adapter. */
+var AdapterRun = class {
+	handle;
+	#unsubscribe;
+	#over = false;
+	constructor(feed, adapter, limitMs, hear) {
+		this.handle = (0, _binding.startForeign)(feed);
+		const timer = setTimeout(() => this.#fail(limitMs), limitMs);
+		const hearUntilOver = (notification) => {
+			if (!this.#over) hear(notification?.payload);
+		};
+		this.#begin(adapter, hearUntilOver).catch((error) => this.#fail(limitMs, messageOf(error))).finally(() => clearTimeout(timer));
+	}
+	/** To be called when the listener is shut down. */
+	async end() {
+		this.#over = true;
+		await leave(this.#unsubscribe);
+		(0, _binding.foreignEnded)(this.handle);
+	}
+	async #begin(adapter, hear) {
+		const subscription = await adapter.subscribe(MODULE_CACHE_INVALIDATED_CHANNEL, hear);
+		const unsubscribe = () => subscription.unsubscribe();
+		if (!this.#over && (0, _binding.foreignBegun)(this.handle)) this.#unsubscribe = unsubscribe;
+		else await leave(unsubscribe);
+	}
+	#fail(limitMs, message) {
+		this.#over = true;
+		(0, _binding.foreignFailed)(this.handle, message, limitMs);
+	}
+};
+/** Never rejects, and does not wait for ever: there is nothing left to do about an adapter that cannot. */
+async function leave(unsubscribe) {
+	let timer;
+	const late = new Promise((resolve) => timer = setTimeout(resolve, UNSUBSCRIBE_LIMIT_MS));
+	await Promise.race([(async () => unsubscribe?.())().catch(() => {}), late]);
+	clearTimeout(timer);
+}
+//#endregion
+//#region ts/listener.ts
+/**
+* Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
+* those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
+*
+* @example
+* const generations = new GenerationCounters()
+* const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
+* await listener.start()
+* // …
+* await listener.shutDown()
+*/
+var ModuleCacheInvalidationListener = class {
+	#deps;
+	#replay;
+	#runs;
+	/** If the adapter listens in our place. */
+	#adapterRun;
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 	constructor(deps) {
 		const counters = checkDeps(deps);
 		this.#deps = { ...deps };
-		this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event));
+		this.#replay = new Replay(this.#deps, counters);
+		this.#runs = new Runs(this, (predecessor) => this.#spawn(predecessor), () => this.#replay.drain());
 	}
 	/**
 	* Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
@@ -823,12 +1253,7 @@ var ModuleCacheInvalidationListener = class {
 	* `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
 	*/
 	start() {
-		const run = this.#run;
-		const state = run && (0, _binding.listenerState)(run.handle).name;
-		if (!run || state === "stopped") return handled(this.#begin());
-		if (state !== "reconnecting") return run.started;
-		run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced));
-		return run.resynced;
+		return this.#runs.start();
 	}
 	/**
 	* Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
@@ -836,18 +1261,10 @@ var ModuleCacheInvalidationListener = class {
 	* again afterwards.
 	*/
 	shutDown() {
-		const handle = this.#run?.handle;
-		if (!handle) return this.#stopping ?? Promise.resolve();
-		this.#run = void 0;
-		running.delete(this);
-		this.#stopping = new Promise((resolve) => {
-			(0, _binding.shutDown)(handle, () => {
-				(0, _binding.join)(handle);
-				this.#replay.drain();
-				resolve();
-			});
-		});
-		return this.#stopping;
+		const stopped = this.#runs.shutDown();
+		this.#adapterRun?.end();
+		this.#adapterRun = void 0;
+		return stopped;
 	}
 	/**
 	* Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
@@ -874,13 +1291,14 @@ var ModuleCacheInvalidationListener = class {
 	* promise; or rejects, as `inGap` says.
 	*
 	* @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-	* is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
-	* server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+	* is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_UNPROVABLE` if
+	* its adapter listens in its place, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+	* only), or with the reason why a start failed. TypeError (rejects)
 	* with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
 	*/
 	async fence(options = {}) {
 		const { timeoutMs, afterLock, inGap } = checkFenceOptions(options);
-		const handle = this.#latest;
+		const handle = this.#runs.latest;
 		if (!handle) throw new PgGenerationsError("PGGEN_STOPPED", "the listener does not run; call start() first");
 		await new Promise((resolve, reject) => {
 			(0, _binding.fence)(handle, afterLock, inGap === "wait", timeoutMs, (failure) => {
@@ -896,15 +1314,15 @@ var ModuleCacheInvalidationListener = class {
 	}
 	/** Where the listener is in its life. */
 	get state() {
-		return this.#latest ? (0, _binding.listenerState)(this.#latest).name : "stopped";
+		return this.#runs.state.name;
 	}
 	/** Counts since construction, and where the listener stands. Costs a few microseconds. */
 	stats() {
 		const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = (0, _binding.tally)(this.#replay.feed);
-		const state = this.#latest && (0, _binding.listenerState)(this.#latest);
+		const { name, since } = this.#runs.state;
 		return {
-			state: state?.name ?? "stopped",
-			since: state ? new Date(state.since) : this.#constructed,
+			state: name,
+			since,
 			...counts,
 			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) },
 			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
@@ -913,57 +1331,35 @@ var ModuleCacheInvalidationListener = class {
 			...server !== void 0 && { server }
 		};
 	}
-	/** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
-	#begin() {
-		const started = this.#spawn();
-		if ("code" in started) {
-			this.#replay.drain();
-			return Promise.reject(PgGenerationsError.from(started));
-		}
-		const handle = started;
-		this.#latest = handle;
-		running.add(this);
-		const run = {
-			handle,
-			started: Promise.resolve()
-		};
-		run.started = this.#whenListening(handle).catch((error) => {
-			if (this.#run === run) {
-				this.#run = void 0;
-				running.delete(this);
-			}
-			throw error;
-		});
-		this.#run = run;
-		return run.started;
-	}
-	#spawn() {
-		let connection;
-		let timings;
+	/** Begins a run; the counters are unproven from here on, also if it comes to nothing. */
+	#spawn(predecessor) {
+		const { feed } = this.#replay;
+		const { client, connection, dbAdapter } = this.#deps;
+		let resolved;
 		try {
-			connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter);
-			timings = resolveTimings(this.#deps);
+			const timings = resolveTimings(this.#deps);
+			const limitMs = timings.connectTimeoutMs;
+			const connect = connectionOf(client);
+			if (connect) {
+				const shared = connect();
+				if (!("code" in shared)) return (0, _binding.startOnClient)(feed, shared, limitMs);
+				return (0, _binding.refuseStart)(feed, shared.code === "PGGEN_STOPPED" ? void 0 : shared.message);
+			}
+			if (!isGiven(connection) && onlySubscribes(dbAdapter)) {
+				this.#adapterRun = new AdapterRun(feed, dbAdapter, limitMs, (payload) => this.handleNotification(payload));
+				return this.#adapterRun.handle;
+			}
+			resolved = {
+				...resolveConnection(connection, dbAdapter),
+				timings
+			};
 		} catch (error) {
-			return (0, _binding.refuseStart)(this.#replay.feed, messageOf(error));
+			return (0, _binding.refuseStart)(feed, messageOf(error));
 		}
-		const { layers, environment, askPassword, askPasswordLayer } = connection;
-		return (0, _binding.startListener)(this.#replay.feed, layers, environment, askPassword, askPasswordLayer, timings, this.#latest);
-	}
-	#whenListening(handle) {
-		return new Promise((resolve, reject) => {
-			(0, _binding.whenListening)(handle, (failure) => {
-				this.#replay.drain();
-				if (failure) reject(PgGenerationsError.from(failure));
-				else resolve();
-			});
-		});
+		const { layers, environment, askPassword, askPasswordLayer, timings } = resolved;
+		return (0, _binding.startListener)(feed, true, layers, environment, askPassword, askPasswordLayer, timings, predecessor);
 	}
 };
-/** For callers that do not await: a rejection nobody handles would end the process. */
-function handled(promise) {
-	promise.catch(() => {});
-	return promise;
-}
 //#endregion
 //#region ts/sql/locks.ts
 const EVERYTHING = 1885824865;
@@ -1261,31 +1657,19 @@ var Abandoned = class extends Error {
 * Does `work` in a transaction of its own, and tells it which server that is on. READ COMMITTED, whatever the default
 * is: a statement after a lock must see what was committed before the lock was granted.
 *
-* @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, one of
-* ours included, with `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what
-* failed. Nothing was committed then, unless it was the commit whose answer got lost.
+* @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, with
+* `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what failed. Nothing
+* was committed then, unless it was the commit whose answer got lost.
 */
 function inTransaction(client, limits, work) {
-	return guarded(client, () => alone(client, () => transaction(client, limits, work)));
-}
-/** The clients whose transaction is one of ours. */
-const inUse = /* @__PURE__ */ new WeakSet();
-/** Two that share a client would share a transaction, and the first to end it would end it for both. */
-async function alone(client, work) {
-	if (inUse.has(client)) throw alreadyInTransaction();
-	inUse.add(client);
-	try {
-		return await work();
-	} finally {
-		inUse.delete(client);
-	}
+	return guarded(client, () => transaction(client, limits, work));
 }
 async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
 	const mark = (0, node_crypto.randomUUID)();
 	await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark]);
+	await client.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
 	let ours = true;
 	try {
-		await client.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
 		const { rows } = await client.query(PREPARE, [
 			mark,
 			String(lockTimeoutMs),
@@ -1299,12 +1683,8 @@ async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
 		if (command !== void 0 && command !== "COMMIT") throw new PgGenerationsError("PGGEN_ROLLED_BACK", "a statement had failed, so nothing was committed");
 		return result;
 	} catch (error) {
-		const rollback = ours ? client.query("ROLLBACK") : void 0;
-		if (error instanceof Abandoned) {
-			await rollback;
-			return error.outcome;
-		}
-		await rollback?.catch(() => {});
+		if (ours) await client.query("ROLLBACK").catch(() => {});
+		if (error instanceof Abandoned) return error.outcome;
 		throw error;
 	}
 }
@@ -1411,13 +1791,12 @@ var StrictCache = class {
 			const moduleURLs = await job.fanOut(client);
 			requireUrls("the fan-out", moduleURLs);
 			this.#generations.bumpModuleGenerations(realm, moduleURLs);
-			const payloads = encodeModuleInvalidation(realm, moduleURLs);
 			return {
 				result: {
 					moduleURLs,
 					value: await job.delete(client, moduleURLs)
 				},
-				payloads
+				payloads: encodeModuleInvalidation(realm, moduleURLs)
 			};
 		});
 	}
@@ -1475,7 +1854,7 @@ var StrictCache = class {
 			const turn = () => this.#slots.within(() => work(connections));
 			return slots ? slots.within(turn) : turn();
 		}
-		if (typeof connections?.query !== "function" || "totalCount" in connections) throw invalidArgument("connections must be a client, not a pool, or a function that lends one");
+		if (typeof connections?.query !== "function") throw invalidArgument("connections must be a client, or a function that lends one");
 		return work((use) => use(connections));
 	}
 	/** Why a result cannot be persisted as far as is known here, if there is a reason. */
@@ -1518,10 +1897,10 @@ function isLockTimeout(error) {
 	return typeof error === "object" && error !== null && "code" in error && error.code === "55P03";
 }
 //#endregion
-exports.EVENT_DIAGNOSTICS_CHANNEL = EVENT_DIAGNOSTICS_CHANNEL;
 exports.GenerationCounters = GenerationCounters;
 exports.MODULE_CACHE_INVALIDATED_CHANNEL = MODULE_CACHE_INVALIDATED_CHANNEL;
 exports.ModuleCacheInvalidationListener = ModuleCacheInvalidationListener;
+exports.NotificationClient = NotificationClient;
 exports.PgGenerationsError = PgGenerationsError;
 exports.SERVER_IDENTITY_QUERY = SERVER_IDENTITY_QUERY;
 exports.StrictCache = StrictCache;

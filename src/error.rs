@@ -116,6 +116,15 @@ pub enum Error {
     /// Nothing is heard at present, and the caller did not want to wait until something is.
     #[error("the listener is not listening at present: invalidations may be missed")]
     NotListening,
+    /// Notifications come by way of somebody else, of whom it cannot be told whether any is missing.
+    #[error(
+        "this listener rides on its adapter's subscribe(), of which nothing can be proven; \
+         give it a connection or a NotificationClient"
+    )]
+    Unprovable,
+    /// Somebody else was to subscribe for us, and did not.
+    #[error("the adapter's subscribe() failed: {0}")]
+    Adapter(String),
     /// The listener was shut down first.
     #[error("the listener was shut down")]
     Stopped,
@@ -146,6 +155,8 @@ impl Error {
             Self::Thread(_) => "PGGEN_THREAD",
             Self::FenceTimeout { .. } => "PGGEN_FENCE_TIMEOUT",
             Self::NotListening => "PGGEN_NOT_LISTENING",
+            Self::Unprovable => "PGGEN_UNPROVABLE",
+            Self::Adapter(_) => "PGGEN_ADAPTER_FAILED",
             Self::Stopped => "PGGEN_STOPPED",
         }
     }

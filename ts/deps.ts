@@ -1,5 +1,7 @@
 import type { CountersHandle, ListenerTimings } from '#binding'
 
+import type { NotificationClient } from './client/client'
+import { connectionOf } from './client/connections'
 import type { ConnectionOptions } from './connection'
 import { nativeCounters } from './counters'
 import type { GenerationCounters } from './counters'
@@ -24,7 +26,18 @@ export interface ModuleCacheInvalidationListenerDeps {
   definitionLookup?: DefinitionLookup | undefined
   /** A `postgres://` URL, or fields with node-postgres' names. Read by `start()`. */
   connection?: string | ConnectionOptions | undefined
-  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`. */
+  /**
+   * Listens on the connection of this client instead of one of its own. The client's connection and timings apply, and
+   * those given here do not; `connectTimeoutMs` still limits `start()`.
+   */
+  client?: NotificationClient | undefined
+  /**
+   * A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`.
+   *
+   * One that has a `subscribe()` and no `config` listens in our place, if neither `connection` nor `client` is given.
+   * Whether it misses anything nobody can tell, so `generations` stay unproven unless `onGap` is `'trust'`, `fence()` is
+   * refused with `PGGEN_UNPROVABLE`, and no loss is noticed.
+   */
   dbAdapter?: object | undefined
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
   onEvent?: ((event: ListenerEvent) => void) | undefined
@@ -65,7 +78,7 @@ export interface FenceOptions {
  */
 export function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHandle | undefined {
   if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
-  const { generations, definitionLookup, onEvent, onGap, maxQueuedCalls } = deps
+  const { generations, definitionLookup, client, connection, onEvent, onGap, maxQueuedCalls } = deps
   const counters = nativeCounters(generations)
   if (isGiven(generations) && !counters) {
     throw invalidArgument('generations must be a GenerationCounters made by this very copy of the package')
@@ -75,6 +88,12 @@ export function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHa
   }
   if (!counters && !isGiven(definitionLookup)) {
     throw invalidArgument('give generations, definitionLookup, or both: there is nothing to bump')
+  }
+  if (isGiven(client) && !connectionOf(client)) {
+    throw invalidArgument('client must be a NotificationClient made by this very copy of the package')
+  }
+  if (isGiven(client) && isGiven(connection)) {
+    throw invalidArgument('give a client or a connection, not both')
   }
   if (isGiven(onEvent) && typeof onEvent !== 'function') {
     throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
@@ -134,8 +153,8 @@ export function checkFenceOptions(options: FenceOptions): {
  *
  * @throws Error whose message names the option that is out of range.
  */
-export function resolveTimings(deps: ModuleCacheInvalidationListenerDeps): ListenerTimings {
-  const timing = (name: keyof ModuleCacheInvalidationListenerDeps, byDefault: number): number => {
+export function resolveTimings(deps: { [K in keyof ListenerTimings]?: number | undefined }): ListenerTimings {
+  const timing = (name: keyof ListenerTimings, byDefault: number): number => {
     const value: unknown = deps[name] ?? byDefault
     if (isDuration(value)) return value
     throw new Error(`${name} ${notADuration(value)}`)

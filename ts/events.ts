@@ -107,12 +107,33 @@ const warned: { [K in ListenerEvent['type']]?: (event: Extract<ListenerEvent, { 
 /** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
 export function warn(event: ListenerEvent): void {
   const text = (warned[event.type] as ((event: ListenerEvent) => string) | undefined)?.(event)
-  if (text === undefined) return
-  const code = `PGGEN_${event.type.toUpperCase().replace('-', '_')}`
-  process.emitWarning(text, { type: 'PgGenerationsWarning', code })
+  if (text !== undefined) emitWarning(event.type, text)
+}
+
+/** A warning of the process, with the code `PGGEN_` and the type of an event. */
+export function emitWarning(type: string, text: string): void {
+  process.emitWarning(text, {
+    type: 'PgGenerationsWarning',
+    code: `PGGEN_${type.toUpperCase().replaceAll('-', '_')}`,
+  })
+}
+
+/** Tells the user of an event. Never throws. */
+export function emit<Event extends { type: string }>(
+  onEvent: ((event: Event) => void) | undefined,
+  event: Event,
+  byDefault: (event: Event) => void,
+): void {
+  if (!onEvent) return byDefault(event)
+  try {
+    onEvent(event)
+  } catch (error) {
+    // Whoever tells has to go on, and the user has to know.
+    emitWarning('on-event-threw', `onEvent threw on '${event.type}': ${messageOf(error)}`)
+  }
 }
 
 /** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`)
 }

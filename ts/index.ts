@@ -8,6 +8,19 @@ export {
 export type { ModuleCacheInvalidation } from './codec'
 export { GenerationCounters } from './counters'
 export type { CheckResult, GenerationCountersOptions } from './counters'
+export { NotificationClient } from './client/client'
+export type {
+  NotificationClientDeps,
+  NotificationHandler,
+  SubscribeOptions,
+  Subscription,
+} from './client/deps'
+export type {
+  Notification,
+  NotificationClientEvent,
+  NotificationClientStats,
+  NotificationGap,
+} from './client/events'
 export { ModuleCacheInvalidationListener } from './listener'
 export type { DefinitionLookup, FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 export type { ConnectionOptions, PasswordSource, PemSource, TlsOptions } from './connection'

@@ -1,39 +1,21 @@
-import {
-  fence,
-  join,
-  listenerState,
-  refuseStart,
-  shutDown as stopListener,
-  startListener,
-  tally,
-  whenListening,
-} from '#binding'
-import type { Failure, ListenerHandle, ListenerTimings } from '#binding'
+import { fence, refuseStart, startListener, startOnClient, tally } from '#binding'
+import type { Failure, ListenerHandle } from '#binding'
 
+import { AdapterRun, onlySubscribes } from './adapter'
+import { connectionOf } from './client/connections'
 import { resolveConnection } from './connection'
-import type { ResolvedConnection } from './connection'
 import type { GenerationCounters } from './counters'
-import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
+import { checkDeps, checkFenceOptions, isGiven, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
 import type { ListenerState, ListenerStats } from './events'
 import { Replay } from './replay'
-
-/** One run of the listener, from a start to its end. */
-interface Run {
-  handle: ListenerHandle
-  started: Promise<void>
-  /** While it reconnects and somebody waits for that. */
-  resynced?: Promise<void>
-}
-
-/** A listener that runs stays, whether or not its user keeps a reference: the counters rely on it. */
-const running = new Set<ModuleCacheInvalidationListener>()
+import { Runs } from './runs'
 
 /**
- * Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
- * Once it was listening it reconnects for ever, on every kind of loss.
+ * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
+ * those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
  *
  * @example
  * ```ts
@@ -47,17 +29,20 @@ const running = new Set<ModuleCacheInvalidationListener>()
 export class ModuleCacheInvalidationListener {
   readonly #deps: ModuleCacheInvalidationListenerDeps
   readonly #replay: Replay
-  #run: Run | undefined
-  /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
-  #latest: ListenerHandle | undefined
-  #stopping: Promise<void> | undefined
-  readonly #constructed = new Date()
+  readonly #runs: Runs
+  /** If the adapter listens in our place. */
+  #adapterRun: AdapterRun | undefined
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
     this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event))
+    this.#runs = new Runs(
+      this,
+      (predecessor) => this.#spawn(predecessor),
+      () => this.#replay.drain(),
+    )
   }
 
   /**
@@ -72,12 +57,7 @@ export class ModuleCacheInvalidationListener {
    * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
    */
   start(): Promise<void> {
-    const run = this.#run
-    const state = run && listenerState(run.handle).name
-    if (!run || state === 'stopped') return handled(this.#begin())
-    if (state !== 'reconnecting') return run.started
-    run.resynced ??= handled(this.#whenListening(run.handle).finally(() => delete run.resynced))
-    return run.resynced
+    return this.#runs.start()
   }
 
   /**
@@ -86,18 +66,10 @@ export class ModuleCacheInvalidationListener {
    * again afterwards.
    */
   shutDown(): Promise<void> {
-    const handle = this.#run?.handle
-    if (!handle) return this.#stopping ?? Promise.resolve()
-    this.#run = undefined
-    running.delete(this)
-    this.#stopping = new Promise((resolve) => {
-      stopListener(handle, () => {
-        join(handle)
-        this.#replay.drain()
-        resolve()
-      })
-    })
-    return this.#stopping
+    const stopped = this.#runs.shutDown()
+    void this.#adapterRun?.end()
+    this.#adapterRun = undefined
+    return stopped
   }
 
   /**
@@ -127,13 +99,14 @@ export class ModuleCacheInvalidationListener {
    * promise; or rejects, as `inGap` says.
    *
    * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
-   * server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_UNPROVABLE` if
+   * its adapter listens in its place, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+   * only), or with the reason why a start failed. TypeError (rejects)
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
   async fence(options: FenceOptions = {}): Promise<void> {
     const { timeoutMs, afterLock, inGap } = checkFenceOptions(options)
-    const handle = this.#latest
+    const handle = this.#runs.latest
     if (!handle)
       throw new PgGenerationsError('PGGEN_STOPPED', 'the listener does not run; call start() first')
     await new Promise<void>((resolve, reject) => {
@@ -152,7 +125,7 @@ export class ModuleCacheInvalidationListener {
 
   /** Where the listener is in its life. */
   get state(): ListenerState {
-    return this.#latest ? listenerState(this.#latest).name : 'stopped'
+    return this.#runs.state.name
   }
 
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
@@ -160,10 +133,10 @@ export class ModuleCacheInvalidationListener {
     const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = tally(
       this.#replay.feed,
     )
-    const state = this.#latest && listenerState(this.#latest)
+    const { name, since } = this.#runs.state
     return {
-      state: state?.name ?? 'stopped',
-      since: state ? new Date(state.since) : this.#constructed,
+      state: name,
+      since,
       ...counts,
       ...(lastNotificationAt !== undefined && { lastNotificationAt: new Date(lastNotificationAt) }),
       ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
@@ -173,64 +146,31 @@ export class ModuleCacheInvalidationListener {
     }
   }
 
-  /** Starts a run; its counters are unproven from here on, also if it comes to nothing. */
-  #begin(): Promise<void> {
-    const started = this.#spawn()
-    if ('code' in started) {
-      this.#replay.drain()
-      return Promise.reject(PgGenerationsError.from(started))
-    }
-    const handle = started
-    this.#latest = handle
-    running.add(this)
-    const run: Run = { handle, started: Promise.resolve() }
-    run.started = this.#whenListening(handle).catch((error: unknown) => {
-      // Whoever is told of the failure may start again at once.
-      if (this.#run === run) {
-        this.#run = undefined
-        running.delete(this)
-      }
-      throw error
-    })
-    this.#run = run
-    return run.started
-  }
-
-  #spawn(): ListenerHandle | Failure {
-    let connection: ResolvedConnection
-    let timings: ListenerTimings
+  /** Begins a run; the counters are unproven from here on, also if it comes to nothing. */
+  #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
+    const { feed } = this.#replay
+    const { client, connection, dbAdapter } = this.#deps
+    let resolved
     try {
-      connection = resolveConnection(this.#deps.connection, this.#deps.dbAdapter)
-      timings = resolveTimings(this.#deps)
+      const timings = resolveTimings(this.#deps)
+      const limitMs = timings.connectTimeoutMs
+      const connect = connectionOf(client)
+      if (connect) {
+        const shared = connect()
+        if (!('code' in shared)) return startOnClient(feed, shared, limitMs)
+        return refuseStart(feed, shared.code === 'PGGEN_STOPPED' ? undefined : shared.message)
+      }
+      if (!isGiven(connection) && onlySubscribes(dbAdapter)) {
+        this.#adapterRun = new AdapterRun(feed, dbAdapter, limitMs, (payload) =>
+          this.handleNotification(payload),
+        )
+        return this.#adapterRun.handle
+      }
+      resolved = { ...resolveConnection(connection, dbAdapter), timings }
     } catch (error) {
-      return refuseStart(this.#replay.feed, messageOf(error))
+      return refuseStart(feed, messageOf(error))
     }
-    const { layers, environment, askPassword, askPasswordLayer } = connection
-    return startListener(
-      this.#replay.feed,
-      layers,
-      environment,
-      askPassword,
-      askPasswordLayer,
-      timings,
-      this.#latest,
-    )
+    const { layers, environment, askPassword, askPasswordLayer, timings } = resolved
+    return startListener(feed, true, layers, environment, askPassword, askPasswordLayer, timings, predecessor)
   }
-
-  #whenListening(handle: ListenerHandle): Promise<void> {
-    return new Promise((resolve, reject) => {
-      whenListening(handle, (failure) => {
-        // The events that led here come first.
-        this.#replay.drain()
-        if (failure) reject(PgGenerationsError.from(failure))
-        else resolve()
-      })
-    })
-  }
-}
-
-/** For callers that do not await: a rejection nobody handles would end the process. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {})
-  return promise
 }

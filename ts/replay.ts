@@ -5,38 +5,34 @@ import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalida
 import type { ModuleCacheInvalidation } from './codec'
 import { isGiven } from './deps'
 import type { ModuleCacheInvalidationListenerDeps } from './deps'
-import { messageOf } from './errors'
-import { warn } from './events'
+import { emit, warn } from './events'
 import type { ListenerEvent } from './events'
+import { Turns, weakly } from './turns'
+import type { Steps } from './turns'
 
-/** How long queued calls and events may hold up the event loop at a time. */
-const TURN_MS = 10
-
-/** One call of a `definitionLookup`, or one event, at each step. */
-type Steps = Generator<void, void, void>
+/** What is needed to replay, and whom to tell. */
+type ReplayDeps = Pick<
+  ModuleCacheInvalidationListenerDeps,
+  'definitionLookup' | 'maxQueuedCalls' | 'onEvent' | 'onGap'
+>
 
 /** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
 export class Replay {
   readonly feed: FeedHandle
-  readonly #deps: ModuleCacheInvalidationListenerDeps
+  readonly #deps: ReplayDeps
   readonly #publish: (event: ListenerEvent) => void
-  /** What was taken from the feed and is not done yet. */
-  #steps: Steps | undefined
-  /** Told when the steps are done, and when those are that the feed holds by now. */
-  #awaitingSteps: (() => void)[] = []
-  #awaitingFeed: (() => void)[] = []
-  #draining = false
-  #scheduled = false
+  readonly #turns = new Turns(() => this.#stepsOf(drain(this.feed)))
 
+  /** `publish` is told of every event before the user is. */
   constructor(
-    deps: ModuleCacheInvalidationListenerDeps,
+    deps: ReplayDeps,
     counters: CountersHandle | undefined,
     publish: (event: ListenerEvent) => void,
   ) {
     this.#deps = deps
     this.#publish = publish
     const bound = deps.maxQueuedCalls ?? 10_000
-    const wake = weakly<Replay>(this, (self) => self.#wake())
+    const wake = weakly<Turns>(this.#turns, (turns) => turns.wake())
     this.feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
   }
 
@@ -49,52 +45,12 @@ export class Replay {
 
   /** Resolves when every call that is queued by now has returned. */
   caughtUp(): Promise<void> {
-    if (!this.#deps.definitionLookup) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#awaitingFeed.push(resolve)
-      this.#wake()
-    })
+    return this.#deps.definitionLookup ? this.#turns.caughtUp() : Promise.resolve()
   }
 
-  /**
-   * Does what is queued now, for so long at most. What comes meanwhile stays in the bounded queue, for a later call;
-   * a call from within itself leaves everything to the outer one.
-   */
-  drain(limitMs = Infinity): void {
-    if (this.#draining) return
-    this.#draining = true
-    try {
-      const end = performance.now() + limitMs
-      if (this.#doSteps(end)) {
-        this.#steps = this.#stepsOf(drain(this.feed))
-        this.#awaitingSteps = this.#awaitingFeed
-        this.#awaitingFeed = []
-        this.#doSteps(end)
-      }
-    } finally {
-      this.#draining = false
-    }
-  }
-
-  /** Works in turns that leave the event loop time for others. */
-  #wake(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.drain(TURN_MS)
-      if (this.#steps || this.#awaitingFeed.length > 0) this.#wake()
-    })
-  }
-
-  /** Whether all steps are done. */
-  #doSteps(end: number): boolean {
-    while (this.#steps && performance.now() < end) {
-      if (this.#steps.next().done) this.#steps = undefined
-    }
-    if (this.#steps) return false
-    for (const resolve of this.#awaitingSteps.splice(0)) resolve()
-    return true
+  /** Does what is queued now; a call from within itself leaves everything to the outer one. */
+  drain(): void {
+    this.#turns.run()
   }
 
   *#stepsOf(items: FeedItem[]): Steps {
@@ -140,17 +96,7 @@ export class Replay {
 
   #emit(event: ListenerEvent): void {
     this.#publish(event)
-    const { onEvent } = this.#deps
-    if (!onEvent) return warn(event)
-    try {
-      onEvent(event)
-    } catch (error) {
-      // The listener has to go on, and the user has to know.
-      process.emitWarning(`onEvent threw on '${event.type}': ${messageOf(error)}`, {
-        type: 'PgGenerationsWarning',
-        code: 'PGGEN_ON_EVENT_THREW',
-      })
-    }
+    emit(this.#deps.onEvent, event, warn)
   }
 }
 
@@ -172,14 +118,5 @@ function toEvent(item: FeedItem): ListenerEvent {
       return { type: 'listening', at }
     default:
       return { type: 'stopped', at }
-  }
-}
-
-/** Calls `method` on an object as long as somebody else keeps that object. */
-function weakly<T extends object>(target: T, method: (target: T) => void): () => void {
-  const ref = new WeakRef(target)
-  return () => {
-    const alive = ref.deref()
-    if (alive) method(alive)
   }
 }

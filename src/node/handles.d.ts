@@ -7,3 +7,5 @@ export type FeedHandle = { readonly [kind]: 'feed' }
 export type ListenerHandle = { readonly [kind]: 'listener' }
 /** Where the answer to one request for a password goes. */
 export type PasswordReply = { readonly [kind]: 'password reply' }
+/** Notifications that JavaScript has yet to hear. */
+export type MailboxHandle = { readonly [kind]: 'mailbox' }

@@ -13,12 +13,56 @@ use tokio::sync::oneshot;
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::listen::{
-    self, Covers, Event, Fence, Fields, InGap, Listener, Password, Pem, Settings, Sink, State, Timings,
+    self, Covers, Event, Fence, Fields, Foreign, InGap, Listener, Listens, Password, Pem, Settings, Sink,
+    State, Subscription, Timings,
 };
 use crate::payload;
 
-type ListenerHandle = External<Arc<Listener>>;
+/// Something that listens: see [`Listens`].
+pub(super) type ListenerHandle = External<Handle>;
 type PasswordReply = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
+
+/// By what way it does.
+pub enum Handle {
+    /// On a connection of its own.
+    Own(Arc<Listener>),
+    /// On the connection of another.
+    Shared(Subscription),
+    /// Somebody else does.
+    Foreign(Foreign),
+}
+
+impl Handle {
+    fn listens(&self) -> &dyn Listens {
+        match self {
+            Self::Own(listener) => &**listener,
+            Self::Shared(subscription) => subscription,
+            Self::Foreign(foreign) => foreign,
+        }
+    }
+
+    /// The connection, for others to share.
+    pub(super) fn connection(&self) -> Result<&Arc<Listener>> {
+        match self {
+            Self::Own(listener) => Ok(listener),
+            Self::Shared(_) | Self::Foreign(_) => Err(Error::new(Status::InvalidArg, "it has no connection")),
+        }
+    }
+
+    pub(super) fn subscription(&self) -> Result<&Subscription> {
+        match self {
+            Self::Shared(subscription) => Ok(subscription),
+            Self::Own(_) | Self::Foreign(_) => Err(Error::new(Status::InvalidArg, "it is no subscription")),
+        }
+    }
+
+    fn foreign(&self) -> Result<&Foreign> {
+        match self {
+            Self::Foreign(foreign) => Ok(foreign),
+            Self::Own(_) | Self::Shared(_) => Err(Error::new(Status::InvalidArg, "it has a connection")),
+        }
+    }
+}
 
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
 pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
@@ -123,10 +167,12 @@ pub struct ListenerTimings {
 ///
 /// Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
 /// has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
-/// not thrown.
+/// not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
 #[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
+#[allow(clippy::too_many_arguments, reason = "one call from one place, and an object would say it all again")]
 pub fn start_listener(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    hears_invalidations: bool,
     layers: Vec<ConnectionLayer>,
     environment: std::collections::HashMap<String, String>,
     #[napi(ts_arg_type = "((reply: PasswordReply) => void) | undefined | null")] ask_password: Option<
@@ -137,6 +183,7 @@ pub fn start_listener(
     #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
 ) -> Result<Either<ListenerHandle, Failure>> {
     let ask = ask_password.map(password_function).transpose()?;
+    let predecessor = predecessor.and_then(|handle| handle.connection().cloned().ok());
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
     let sink = feed.attach();
     let started = (|| {
@@ -152,24 +199,74 @@ pub fn start_listener(
         }
         let fields = fields.or(Fields::from_env(|name| environment.get(name).cloned()));
         let settings = Settings::new(fields, timings.into())?;
-        let channels = vec![payload::CHANNEL.to_owned()];
-        Listener::spawn(
-            settings,
-            channels,
-            Arc::clone(&sink),
-            predecessor.map(|listener| Arc::clone(listener)),
-        )
+        let channels = if hears_invalidations { vec![payload::CHANNEL.to_owned()] } else { Vec::new() };
+        Listener::spawn(settings, channels, Arc::clone(&sink), predecessor)
     })();
     Ok(match started {
-        Ok(listener) => Either::A(External::new(Arc::new(listener))),
+        Ok(listener) => Either::A(External::new(Handle::Own(Arc::new(listener)))),
         Err(error) => Either::B(refuse(&*sink, error)),
     })
 }
 
-/// What `start_listener` does when options are invalid, for a reason found before it came to that.
+/// Attaches to the feed and rides on the connection of `client`; gives up after `limit_ms`.
+#[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
+pub fn start_on_client(
+    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    #[napi(ts_arg_type = "ListenerHandle")] client: &ListenerHandle,
+    limit_ms: f64,
+) -> Result<Either<ListenerHandle, Failure>> {
+    let subscribed = client.connection()?.subscribe(payload::CHANNEL, feed.attach(), duration(limit_ms));
+    Ok(match subscribed {
+        Ok(subscription) => Either::A(External::new(Handle::Shared(subscription))),
+        Err(error) => Either::B(error.into()),
+    })
+}
+
+/// Attaches to the feed what somebody else listens to, who is to say how that goes.
+#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
+pub fn start_foreign(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> ListenerHandle {
+    External::new(Handle::Foreign(Foreign::new(feed.attach_unprovable())))
+}
+
+/// It has begun. Whether anybody still wants it.
 #[napi(catch_unwind)]
-pub fn refuse_start(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle, message: String) -> Failure {
-    refuse(&*feed.attach(), CoreError::InvalidOptions(message))
+pub fn foreign_begun(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> Result<bool> {
+    Ok(listener.foreign()?.begun())
+}
+
+/// It will not begin; with a message, because the adapter failed, else because it took longer than `limit_ms`.
+#[napi(catch_unwind)]
+pub fn foreign_failed(
+    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
+    message: Option<String>,
+    limit_ms: f64,
+) -> Result<()> {
+    listener.foreign()?.failed(message.map_or_else(
+        || CoreError::Timeout {
+            address: "the adapter".into(),
+            step: "subscribe()",
+            limit: duration(limit_ms),
+        },
+        CoreError::Adapter,
+    ));
+    Ok(())
+}
+
+/// It has ended, after `shut_down`.
+#[napi(catch_unwind)]
+pub fn foreign_ended(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> Result<()> {
+    listener.foreign()?.ended();
+    Ok(())
+}
+
+/// What `start_listener` does when options are invalid, for a reason found before it came to that; without one, because
+/// what it would ride on was shut down.
+#[napi(catch_unwind)]
+pub fn refuse_start(
+    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    message: Option<String>,
+) -> Failure {
+    refuse(&*feed.attach(), message.map_or(CoreError::Stopped, CoreError::InvalidOptions))
 }
 
 fn refuse(sink: &dyn Sink, error: CoreError) -> Failure {
@@ -188,7 +285,7 @@ pub fn when_listening(
         (),
     >,
 ) -> Result<()> {
-    listener.when_listening(reply(callback)?);
+    listener.listens().when_listening(reply(callback)?);
     Ok(())
 }
 
@@ -213,7 +310,7 @@ pub fn fence(
         limit: duration(limit_ms),
         in_gap: if wait_in_gap { InGap::Wait } else { InGap::Fail },
     };
-    listener.fence(fence, reply(callback)?);
+    listener.listens().fence(fence, reply(callback)?);
     Ok(())
 }
 
@@ -233,14 +330,14 @@ pub fn shut_down(
         (),
     >,
 ) -> Result<()> {
-    listener.shut_down(reply(callback)?);
+    listener.listens().shut_down(reply(callback)?);
     Ok(())
 }
 
 /// Waits until the thread is gone: microseconds, once `shut_down` has called back.
 #[napi(catch_unwind)]
 pub fn join(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) {
-    listener.join();
+    listener.listens().join();
 }
 
 /// Where a listener is in its life.
@@ -256,7 +353,7 @@ pub struct ListenerState {
 /// The listener's state.
 #[napi(catch_unwind)]
 pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> ListenerState {
-    let (state, since) = listener.state();
+    let (state, since) = listener.listens().state();
     let name = match state {
         State::Stopped => "stopped",
         State::Connecting => "connecting",
@@ -290,11 +387,11 @@ impl From<ListenerTimings> for Timings {
     }
 }
 
-fn duration(ms: f64) -> Duration {
+pub(super) fn duration(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
 }
 
-fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {
+pub(super) fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {
     let callback: Strong<Option<Failure>> = callback.build_threadsafe_function().build()?;
     Ok(Box::new(move |outcome| {
         callback.call(outcome.err().map(Into::into), ThreadsafeFunctionCallMode::NonBlocking);

@@ -2,6 +2,7 @@
 //!
 //! A panic in a plain `#[napi]` function aborts the process, so every function carries `catch_unwind`.
 
+mod client;
 mod codec;
 mod counters;
 mod feed;

@@ -1,0 +1,168 @@
+import { refuseStart, startListener, tally } from '#binding'
+import type { Failure, ListenerHandle } from '#binding'
+
+import { resolveConnection } from '../connection'
+import { resolveTimings } from '../deps'
+import { invalidArgument, messageOf, PgGenerationsError } from '../errors'
+import { emit } from '../events'
+import type { ListenerState } from '../events'
+import { Replay } from '../replay'
+import { Runs } from '../runs'
+import { offerConnection } from './connections'
+import { checkClientDeps, checkSubscribe } from './deps'
+import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './deps'
+import { warn } from './events'
+import type { NotificationClientEvent, NotificationClientStats } from './events'
+import { Topics } from './topics'
+
+/** How long a `subscribe()` may take if nothing else is said. */
+const DEFAULT_LIMIT_MS = 30_000
+const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
+
+/**
+ * Listens to any number of channels for any number of handlers, on one connection and one native thread. Once it was
+ * listening it reconnects for ever, on every kind of loss, and tells every handler of the gap.
+ *
+ * It connects at the first `subscribe()`, or at `start()`. A running client never keeps the process alive; a pending
+ * `start()`, `subscribe()`, `unsubscribe()` or `shutDown()` does until it settles. It is for one thread, as all objects
+ * of JavaScript are; each worker thread has a client of its own.
+ *
+ * @example
+ * const client = new NotificationClient({ connection: process.env.DATABASE_URL })
+ * const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
+ *   onGap: () => lookForJobs(),
+ * })
+ * // …
+ * await subscription.unsubscribe()
+ * await client.shutDown()
+ */
+export class NotificationClient {
+  readonly #deps: NotificationClientDeps
+  readonly #replay: Replay
+  readonly #runs: Runs
+  readonly #topics: Topics
+  #shutDown = false
+
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+  constructor(deps: NotificationClientDeps = {}) {
+    if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
+    checkClientDeps(deps)
+    this.#deps = { ...deps }
+    const { onEvent } = this.#deps
+    const tell = (event: NotificationClientEvent) => emit(onEvent, event, warn)
+    // What comes from a feed that hears no invalidations is what happens to any connection.
+    this.#replay = new Replay({ onEvent: tell as (event: { type: string }) => void }, undefined)
+    this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, tell)
+    this.#runs = new Runs(
+      this,
+      (predecessor) => this.#spawn(predecessor),
+      () => this.#replay.drain(),
+    )
+    offerConnection(this, () => this.#connection())
+  }
+
+  /**
+   * Connects, if that is not done yet, and makes a client that was shut down usable again. Resolves when the connection
+   * is proven to deliver; while reconnecting, at the resync. There is no need to call it before `subscribe()`.
+   *
+   * @throws PgGenerationsError (rejects) with a `code`, as {@link ModuleCacheInvalidationListener.start} does.
+   */
+  start(): Promise<void> {
+    this.#shutDown = false
+    return this.#runs.start()
+  }
+
+  /**
+   * Has `handler` called for every notification on a channel. Resolves when LISTEN is in force: whatever is committed
+   * after that is delivered, once to each handler and in the order of the commits, until `unsubscribe()` is called or
+   * `onGap` says that some may be missing. What was committed shortly before may be delivered too.
+   *
+   * A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
+   * share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+   * resync.
+   *
+   * The first handler of a channel costs a round trip, and so does the last to leave.
+   *
+   * @param channel The channel's name as it is, in capitals or not, of 1 to 63 bytes in UTF-8; it needs no quotes.
+   *
+   * @throws TypeError (rejects) with `PGGEN_INVALID_ARGUMENT` if an argument makes no sense, or PostgreSQL would cut the
+   * name. PgGenerationsError (rejects) with the reason why the client could not connect; with `PGGEN_TIMEOUT` if LISTEN
+   * is not in force after `connectTimeoutMs`; with `PGGEN_SERVER_ERROR` if the server refuses it; with `PGGEN_STOPPED`
+   * if the client was shut down.
+   */
+  async subscribe(
+    channel: string,
+    handler: NotificationHandler,
+    options: SubscribeOptions = {},
+  ): Promise<Subscription> {
+    checkSubscribe(channel, handler, options)
+    const connection = this.#connection()
+    if ('code' in connection) throw PgGenerationsError.from(connection)
+    const limitMs = this.#deps.connectTimeoutMs ?? DEFAULT_LIMIT_MS
+    return this.#topics.subscribe(connection, channel, { handler, onGap: options.onGap }, limitMs)
+  }
+
+  /**
+   * Ends every subscription, and the listeners on this connection, and closes it, within two seconds whatever the network
+   * does. From this call on no handler is called any more, and the counters of the listeners are unproven. Never rejects;
+   * can be called at any time and any number of times. Afterwards `subscribe()` is refused until `start()` is called.
+   */
+  shutDown(): Promise<void> {
+    this.#shutDown = true
+    this.#topics.clear()
+    return this.#runs.shutDown()
+  }
+
+  /** Where the connection is in its life. */
+  get state(): ListenerState {
+    return this.#runs.state.name
+  }
+
+  /** Counts since construction, and where the client stands. Costs a few microseconds. */
+  stats(): NotificationClientStats {
+    const { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server } = tally(this.#replay.feed)
+    const { name, since } = this.#runs.state
+    return {
+      state: name,
+      since,
+      channels: this.#topics.size,
+      ...this.#topics.tally(),
+      gaps,
+      reconnects,
+      ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
+      ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),
+      ...(backendPid !== undefined && { backendPid }),
+      ...(server !== undefined && { server }),
+    }
+  }
+
+  /** The connection there is, or a new one. */
+  #connection(): ListenerHandle | Failure {
+    if (this.#shutDown) {
+      return { code: 'PGGEN_STOPPED', message: 'the client was shut down; call start() to use it again' }
+    }
+    const run = this.#runs.ensure()
+    return 'code' in run ? run : run.handle
+  }
+
+  #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
+    let resolved
+    try {
+      const { connection, dbAdapter } = this.#deps
+      resolved = { ...resolveConnection(connection, dbAdapter), timings: resolveTimings(this.#deps) }
+    } catch (error) {
+      return refuseStart(this.#replay.feed, messageOf(error))
+    }
+    const { layers, environment, askPassword, askPasswordLayer, timings } = resolved
+    return startListener(
+      this.#replay.feed,
+      false,
+      layers,
+      environment,
+      askPassword,
+      askPasswordLayer,
+      timings,
+      predecessor,
+    )
+  }
+}

@@ -1,0 +1,15 @@
+import type { Failure, ListenerHandle } from '#binding'
+
+type Connect = () => ListenerHandle | Failure
+
+const connections = new WeakMap<object, Connect>()
+
+/** Lets listeners get at the connection of a client; `connect` makes one if it has to. */
+export function offerConnection(client: object, connect: Connect): void {
+  connections.set(client, connect)
+}
+
+/** The connection of a client that was made by this copy of the package. */
+export function connectionOf(client: unknown): Connect | undefined {
+  return typeof client === 'object' && client !== null ? connections.get(client) : undefined
+}

@@ -1,0 +1,81 @@
+import { checkChannel } from '#binding'
+
+import type { ConnectionOptions } from '../connection'
+import { isGiven } from '../deps'
+import { invalidArgument, requireString } from '../errors'
+import type { NotificationGap, NotificationClientEvent, Notification } from './events'
+
+/** What a {@link NotificationClient} works with. Everything is optional; the connection comes from `PG…` variables then. */
+export interface NotificationClientDeps {
+  /** A `postgres://` URL, or fields with node-postgres' names. Read when the client connects. */
+  connection?: string | ConnectionOptions | undefined
+  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read when the client connects. */
+  dbAdapter?: object | undefined
+  /** Told of every event. Without it, what an operator should know becomes a process warning. */
+  onEvent?: ((event: NotificationClientEvent) => void) | undefined
+  /** An echo is sent this often, in milliseconds; by default 10,000. */
+  heartbeatIntervalMs?: number | undefined
+  /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
+  heartbeatTimeoutMs?: number | undefined
+  /**
+   * The first connection is given up after this long on errors that waiting might heal, and so is every `subscribe()`,
+   * in milliseconds; by default 30,000.
+   */
+  connectTimeoutMs?: number | undefined
+  /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
+  reconnectMaxDelayMs?: number | undefined
+  /**
+   * How many bytes of each channel may wait for the event loop, by default 16 MiB. A channel that has more loses all
+   * that waits, and its handlers are told by `onGap`; other channels lose nothing. While handlers are busy, up to 1,000
+   * more notifications have left this queue and wait to be handed to them.
+   */
+  maxQueuedBytes?: number | undefined
+}
+
+/** Called for each notification, in the order of their commits. What it returns is not awaited. */
+export type NotificationHandler = (notification: Notification) => unknown
+
+/** What else a handler wants. */
+export interface SubscribeOptions {
+  /**
+   * Called when notifications were, or may have been, lost: once for each gap, after LISTEN is in force again, and for
+   * each overflow. In order with the calls of the handler.
+   */
+  onGap?: ((gap: NotificationGap) => unknown) | undefined
+}
+
+/** One handler's subscription to one channel. */
+export interface Subscription {
+  /**
+   * Ends it: from this call on the handler is not called any more. Resolves, always, when the server has been told, if
+   * this was the last subscription to its channel, and at once otherwise. Can be called any number of times.
+   */
+  unsubscribe(): Promise<void>
+}
+
+/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+export function checkClientDeps({ onEvent, maxQueuedBytes }: NotificationClientDeps): void {
+  if (isGiven(onEvent) && typeof onEvent !== 'function') {
+    throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
+  }
+  if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) {
+    throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`)
+  }
+}
+
+/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type, or PostgreSQL would cut the name. */
+export function checkSubscribe(channel: unknown, handler: unknown, options: unknown): void {
+  requireString('channel', channel)
+  const problem = channel.isWellFormed()
+    ? checkChannel(channel)
+    : 'the name of a channel must be well-formed Unicode'
+  if (isGiven(problem)) throw invalidArgument(problem)
+  if (typeof handler !== 'function') {
+    throw invalidArgument(`handler must be a function, got ${typeof handler}`)
+  }
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
+  const { onGap } = options as SubscribeOptions
+  if (isGiven(onGap) && typeof onGap !== 'function') {
+    throw invalidArgument(`onGap must be a function, got ${typeof onGap}`)
+  }
+}
