@@ -854,6 +854,7 @@ module.exports.drain = nativeBinding.drain
 module.exports.encodeGlobal = nativeBinding.encodeGlobal
 module.exports.encodeModules = nativeBinding.encodeModules
 module.exports.encodeRealm = nativeBinding.encodeRealm
+module.exports.examine = nativeBinding.examine
 module.exports.fence = nativeBinding.fence
 module.exports.foreignBegun = nativeBinding.foreignBegun
 module.exports.foreignEnded = nativeBinding.foreignEnded

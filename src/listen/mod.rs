@@ -6,6 +6,8 @@
 mod channels;
 mod config;
 mod dial;
+mod examine;
+mod facts;
 mod fences;
 mod fields;
 mod foreign;
@@ -25,12 +27,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::channels::Channels;
 pub use self::config::{Settings, Timings};
+pub use self::examine::{Findings, examine};
+pub use self::facts::Fact;
 use self::fences::Fences;
 pub use self::fences::{Covers, Fence, InGap};
 pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
 pub use self::foreign::Foreign;
 pub use self::sql::{IDENTITY, check_channel};
 pub use self::subscription::Subscription;
+pub use self::tls::Verified;
 use crate::error::Error;
 
 /// Takes what a listener hears.

@@ -18,7 +18,7 @@ use super::channels::{Channels, Step};
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
-use super::tls::Connector;
+use super::tls::{Connector, Verified};
 use super::{Event, Sink, sql};
 use crate::error::Error;
 
@@ -106,8 +106,18 @@ impl Session {
         self.identity.as_deref()
     }
 
-    /// LISTENs on all channels that are there for certain, and proves it: when this returns, every notification that is committed from now on
-    /// will be delivered.
+    /// Where the server is.
+    pub fn address(&self) -> &Address {
+        &self.server.address
+    }
+
+    /// What of the server was checked before it was believed, where the connection is over TLS.
+    pub fn verified(&self) -> Verified {
+        self.server.tls.as_ref().map_or(Verified::Nothing, |tls| tls.verifies)
+    }
+
+    /// LISTENs on all channels that are there for certain, and proves it: when this returns, every notification that
+    /// is committed from now on will be delivered.
     ///
     /// The proof is a nonce sent by a second connection while this one is idle. One sent by this connection proves
     /// less: the server answers it before the command ends, and so even a pooler in transaction mode, which
@@ -261,7 +271,8 @@ impl Session {
         Ok(())
     }
 
-    async fn first_row(&mut self, query: &str) -> Result<Option<SimpleQueryRow>, Error> {
+    /// The first row of what the server answers. For a session that does not listen yet.
+    pub async fn first_row(&mut self, query: &str) -> Result<Option<SimpleQueryRow>, Error> {
         let messages = self.inbox.during(&Deaf, self.client.simple_query(query)).await??;
         Ok(messages.into_iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
@@ -346,7 +357,7 @@ impl Session {
 
     /// Sends ourselves a nonce and waits until it comes back. Notifications come in the order of their commits, so
     /// by then everything committed before it was sent has been handed to the sink.
-    async fn echo(&mut self, sink: &dyn Sink, limit: Duration) -> Result<Duration, Error> {
+    pub async fn echo(&mut self, sink: &dyn Sink, limit: Duration) -> Result<Duration, Error> {
         let started = Instant::now();
         let nonce = self.inbox.expect(Some(self.backend_pid));
         let statement = sql::notify(&self.inbox.echo_channel, &nonce);
@@ -440,7 +451,7 @@ impl Inbox {
 }
 
 /// Before LISTEN there is nothing to hear.
-struct Deaf;
+pub(super) struct Deaf;
 
 impl Sink for Deaf {
     fn event(&self, _: Event<'_>) {}
@@ -466,7 +477,7 @@ async fn load_tls(settings: &Settings) -> Result<Option<Connector>, Error> {
     loaded.unwrap_or_else(|panic| Err(Error::Panic(panic.to_string())))
 }
 
-async fn limited<T>(
+pub(super) async fn limited<T>(
     address: &impl ToString,
     step: &'static str,
     limit: Duration,

@@ -104,12 +104,18 @@ impl Tls {
             return Ok(None);
         }
         let provider = Arc::new(ring::default_provider());
+        let roots = self.roots()?;
+        let verifies = match (self.mode, &roots) {
+            (_, None) => Verified::Nothing,
+            (Mode::VerifyFull, Some(_)) => Verified::Host,
+            (_, Some(_)) => Verified::Authority,
+        };
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Tls(error.to_string()))?
             // So rustls calls the choice of a verifier, since it may be one that checks too little.
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier(provider)?);
+            .with_custom_certificate_verifier(self.verifier(roots, provider)?);
         let config = match self.identity()? {
             None => config.with_no_client_auth(),
             Some((certificates, key)) => config
@@ -120,11 +126,16 @@ impl Tls {
             tls: MakeRustlsConnect::new(config),
             server_name: self.server_name.clone(),
             optional: self.mode == Mode::Prefer,
+            verifies,
         }))
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-        Ok(match (self.mode, self.roots()?) {
+    fn verifier(
+        &self,
+        roots: Option<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        Ok(match (self.mode, roots) {
             (Mode::VerifyFull, Some(roots)) => {
                 WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                     .build()
@@ -183,6 +194,17 @@ impl Tls {
     }
 }
 
+/// What is checked of a server before it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// Nothing: whoever answers is believed.
+    Nothing,
+    /// That an authority we trust vouches for its certificate, whomever that is for.
+    Authority,
+    /// That, and that the certificate is for this host.
+    Host,
+}
+
 /// Makes connections speak TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -190,6 +212,7 @@ pub(super) struct Connector {
     server_name: Option<String>,
     /// Whether plain text will do where TLS cannot be had.
     pub optional: bool,
+    pub verifies: Verified,
 }
 
 /// The handshake of one connection.

@@ -67,7 +67,7 @@ impl Handle {
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
 pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
 /// Keeps the event loop alive until it is dropped: for answers somebody waits for.
-type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
+pub(super) type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
 
 /// Why something failed.
 #[napi(object, object_from_js = false)]

@@ -5,6 +5,7 @@
 mod client;
 mod codec;
 mod counters;
+mod examine;
 mod feed;
 mod listener;
 mod words;

@@ -7,6 +7,7 @@ mod support;
 
 mod channels;
 mod chaos;
+mod examine;
 mod failover;
 mod faults;
 mod fences;

@@ -1,0 +1,175 @@
+//! One look at a server: what is found where LISTEN works, and where it does not.
+
+use std::sync::mpsc;
+
+use pg_generations::listen::{Fields, Findings, IDENTITY, Settings, Timings, Verified, examine};
+use pg_generations::payload::CHANNEL;
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, patient, shut_down, watchful};
+use crate::support::{Admin, DEADLINE, Database, Pooler, PostgresServer, until};
+use crate::tls;
+
+fn look_with(url: &str, timings: Timings) -> Findings {
+    let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    examine(settings, vec![CHANNEL.into()], 3, move |found| sender.send(found).unwrap()).unwrap();
+    receiver.recv_timeout(DEADLINE).expect("no findings")
+}
+
+fn look(url: &str) -> Findings {
+    look_with(url, patient())
+}
+
+/// What the server answered; `null` for nothing of the kind.
+fn fact(found: &Findings, name: &str) -> Value {
+    let fact = found.facts.iter().find(|fact| fact.name == name).unwrap_or_else(|| panic!("no fact {name}"));
+    let answer = fact.answer.as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
+    answer.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
+}
+
+/// Who is listed.
+fn pids(listeners: &Value) -> Vec<i64> {
+    let sessions = listeners["sessions"].as_array().unwrap();
+    let mut pids: Vec<_> = sessions.iter().map(|session| session["pid"].as_i64().unwrap()).collect();
+    pids.sort_unstable();
+    pids
+}
+
+fn code(found: &Findings) -> Option<&'static str> {
+    found.failure.as_ref().map(pg_generations::error::Error::code)
+}
+
+#[test]
+fn a_server_where_listen_works() {
+    let database = Database::create();
+    let name = "pg-generations test of a look";
+    let found = look(&format!("{}?application_name={}", database.url, name.replace(' ', "%20")));
+    assert_eq!(code(&found), None);
+    assert!(found.listens);
+    assert_eq!(found.echoes.len(), 3);
+
+    let admin = database.admin();
+    let answer = |sql: &str| admin.query(sql)[0][0].clone();
+    assert_eq!(found.server, answer(IDENTITY));
+    assert_eq!(fact(&found, "version").as_str(), answer("SHOW server_version").as_deref());
+    assert_eq!(fact(&found, "session")["database"].as_str(), answer("SELECT current_database()").as_deref());
+    assert!((0.0..=1.0).contains(&fact(&found, "queue").as_f64().unwrap()));
+    let connections = fact(&found, "connections");
+    assert!(
+        connections["used"].as_u64() >= Some(1)
+            && connections["used"].as_u64() < connections["limit"].as_u64()
+    );
+    let settings = fact(&found, "settings");
+    assert_eq!(settings["synchronousStandbyNames"], "");
+    assert_eq!(settings["synchronousStandbys"], 0);
+    // It has said goodbye before it told.
+    assert!(admin.backends(name).is_empty());
+}
+
+#[test]
+fn a_pooler_is_found_out_and_what_it_let_through_is_told() {
+    let database = Database::create();
+    let pooler = Pooler::before(&database.url);
+    let found = look_with(&pooler.url(&database.url), watchful());
+    assert_eq!(code(&found), Some("PGGEN_LISTEN_SWALLOWED"));
+    assert!(!found.listens && found.echoes.is_empty());
+    assert_ne!(fact(&found, "version"), Value::Null);
+}
+
+#[test]
+fn where_there_is_no_session_there_are_no_facts() {
+    let primary = PostgresServer::start();
+    let standby = primary.standby();
+    let url = primary.url.replace(&primary.port.to_string(), "1");
+    for (url, expected) in [
+        (standby.url.as_str(), "PGGEN_READ_ONLY_SERVER"),
+        (&url, "PGGEN_UNREACHABLE"),
+        ("postgres://nobody@host.invalid/nothing", "PGGEN_HOST_NOT_FOUND"),
+    ] {
+        let found = look(url);
+        assert_eq!(code(&found), Some(expected));
+        assert!(found.address.is_none() && found.facts.is_empty() && !found.listens);
+    }
+}
+
+#[test]
+fn a_full_queue_is_seen_and_is_why_nothing_can_be_proven() {
+    let server = PostgresServer::start_with(&json!({ "settings": { "max_notify_queue_pages": 64 } }));
+    let idler = Admin::connect(&server.url);
+    idler.execute("LISTEN another");
+    idler.execute("BEGIN");
+    let admin = Admin::connect(&server.url);
+    while admin.try_execute("SELECT pg_notify('another', repeat('x', 7900))").is_ok() {}
+
+    let found = look(&server.url);
+    assert_eq!(found.failure.as_ref().and_then(|error| error.sql_state()), Some("54000"));
+    assert!(!found.listens);
+    assert!(fact(&found, "queue").as_f64().unwrap() > 0.9);
+    let sessions = fact(&found, "listeners")["sessions"].clone();
+    // Its last statement is BEGIN: only the privileged could know that it listens, and not even they do.
+    assert_eq!(sessions, json!([]));
+}
+
+#[test]
+fn listeners_are_told_by_their_name_or_by_what_they_said_last() {
+    let database = Database::create();
+    let harness = Harness::new();
+    let ours = harness.listen(&database.url, patient());
+    let admin = database.admin();
+    admin.execute("LISTEN something");
+    let pid: i32 = admin.query("SELECT pg_backend_pid()")[0][0].as_ref().unwrap().parse().unwrap();
+    admin.execute("SELECT 1; LISTEN something");
+    let bystander = database.admin();
+    bystander.query("SELECT 'listen to me'");
+    // A client named otherwise is known by its echoes.
+    let renamed = Harness::new();
+    let other = renamed.listen(&format!("{}?application_name=other", database.url), watchful());
+    renamed.record.wait_for("echo", 1);
+
+    let found = look(&database.url);
+    let listeners = fact(&found, "listeners");
+    let mut expected = [harness.backend(), pid, renamed.backend()].map(i64::from);
+    expected.sort_unstable();
+    assert_eq!(pids(&listeners), expected);
+    assert_eq!(listeners["hidden"], 0);
+    shut_down(&ours);
+    shut_down(&other);
+}
+
+#[test]
+fn what_is_kept_from_the_unprivileged_is_counted() {
+    let server = PostgresServer::start();
+    let admin = Admin::connect(&server.url);
+    admin.execute("CREATE ROLE plain LOGIN");
+    admin.execute("LISTEN something");
+    let harness = Harness::new();
+    let ours = harness.listen(&server.url, patient());
+    let url = server.url.replace("postgres@", "plain@");
+    let looked = |hidden: u64| {
+        let listeners = fact(&look(&url), "listeners");
+        listeners["hidden"] == hidden && pids(&listeners) == [i64::from(harness.backend())]
+    };
+    // Sessions of the server's own start-up may still be on their way out.
+    until("one session whose statement is hidden, and one that is known by its name", || looked(1));
+    shut_down(&ours);
+}
+
+#[test]
+fn it_is_told_what_was_checked_of_the_server() {
+    let server = &*tls::SERVER;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/ca.crt");
+    let cases = [
+        ("disable".to_owned(), false, Verified::Nothing),
+        ("prefer".to_owned(), true, Verified::Nothing),
+        ("no-verify".to_owned(), true, Verified::Nothing),
+        (format!("verify-ca&sslrootcert={root}"), true, Verified::Authority),
+        (format!("require&sslrootcert={root}"), true, Verified::Authority),
+        (format!("verify-full&sslrootcert={root}"), true, Verified::Host),
+    ];
+    for (mode, encrypted, verified) in cases {
+        let found = look(&format!("postgres://postgres@localhost:{}/postgres?sslmode={mode}", server.port));
+        assert_eq!(code(&found), None, "{mode}");
+        assert_eq!((fact(&found, "tls").is_object(), found.verified), (encrypted, Some(verified)), "{mode}");
+    }
+}
