@@ -7,6 +7,8 @@ export type FeedHandle = { readonly [kind]: 'feed' }
 export type ListenerHandle = { readonly [kind]: 'listener' }
 /** Where the answer to one request for a password goes. */
 export type PasswordReply = { readonly [kind]: 'password reply' }
+/** Notifications that JavaScript has yet to hear. */
+export type MailboxHandle = { readonly [kind]: 'mailbox' }
 
 /**
  * Which binding artifact the generated loader actually loaded: `'native'` for
@@ -39,6 +41,12 @@ export declare function check(counters: CountersHandle, snapshot: number, realm:
 
 /** What can be said of several modules of one realm: the worst of their verdicts. */
 export declare function checkAny(counters: CountersHandle, snapshot: number, realm: string, modules: Array<string>): number
+
+/** What is wrong with the name of a channel, if anything is. */
+export declare function checkChannel(name: string): string | null
+
+/** The clock's word; null where the engine shares no memory. Ask for it once in each thread. */
+export declare function clockWord(): BigUint64Array | null
 
 /** One layer of connection settings, each as text. */
 export interface ConnectionLayer {
@@ -82,6 +90,12 @@ export declare function createCounters(capacity: number, requireListener: boolea
  * something to drain.
  */
 export declare function createFeed(counters: CountersHandle | undefined | null, queueCalls: boolean, maxQueuedCalls: number, trustGaps: boolean, wake: () => void): FeedHandle
+
+/**
+ * Makes the mailbox of one `NotificationClient`. `wake` is called, from the event loop, when there is something to
+ * take.
+ */
+export declare function createMailbox(maxBytes: number, wake: () => void): MailboxHandle
 
 /** What a payload says, or `undefined`. */
 export declare function decode(payload: string): ModuleCacheInvalidation | undefined
@@ -204,8 +218,23 @@ export interface Findings {
   failure?: Failure
 }
 
+/** It has begun. Whether anybody still wants it. */
+export declare function foreignBegun(listener: ListenerHandle): boolean
+
+/** It has ended, after `shut_down`. */
+export declare function foreignEnded(listener: ListenerHandle): void
+
+/** It will not begin; with a message, because the adapter failed, else because it took longer than `limit_ms`. */
+export declare function foreignFailed(listener: ListenerHandle, message: string | undefined | null, limitMs: number): void
+
 /** The global generation. */
 export declare function globalGeneration(counters: CountersHandle): number
+
+/**
+ * The word of these counters: their latest stamp, with the highest bit set while they are unproven. Null where the
+ * engine shares no memory. Ask for it once in each thread.
+ */
+export declare function headWord(counters: CountersHandle): BigUint64Array | null
 
 /** The query that tells which server answers it. */
 export declare function identityQuery(): string
@@ -236,6 +265,34 @@ export interface ListenerTimings {
   reconnectMaxDelayMs: number
 }
 
+/** Counts since construction. */
+export interface MailboxTally {
+  /** Notifications that arrived. */
+  notifications: number
+  /** Those of them that were dropped. */
+  dropped: number
+}
+
+/**
+ * Something for the handlers of one subscription: a notification if it has a payload, a loss if it has `dropped`, else
+ * a gap.
+ */
+export interface MailItem {
+  /** The subscription's number. */
+  subscription: number
+  /** The payload. */
+  payload?: string
+  /** The backend that sent it. */
+  processId?: number
+  /** How many notifications there was no room for. */
+  dropped?: number
+  /** How long nothing was heard. */
+  gapMs?: number
+}
+
+/** The counts so far. */
+export declare function mailTally(mailbox: MailboxHandle): MailboxTally
+
 /** The greatest capacity. */
 export declare const MAX_CAPACITY: number
 
@@ -257,8 +314,11 @@ export declare function quickCheck(counters: CountersHandle, snapshot: number): 
 /** The realm's generation. */
 export declare function realmGeneration(counters: CountersHandle, realm: string): number
 
-/** What `start_listener` does when options are invalid, for a reason found before it came to that. */
-export declare function refuseStart(feed: FeedHandle, message: string): Failure
+/**
+ * What `start_listener` does when options are invalid, for a reason found before it came to that; without one, because
+ * what it would ride on was shut down.
+ */
+export declare function refuseStart(feed: FeedHandle, message?: string | undefined | null): Failure
 
 /** The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range. */
 export declare function sharedCounters(name: string, capacity?: number | undefined | null): CountersHandle | string
@@ -269,17 +329,35 @@ export declare function shutDown(listener: ListenerHandle, callback: (failure: F
 /** The clock now. */
 export declare function snapshot(counters: CountersHandle): number
 
+/** Attaches to the feed what somebody else listens to, who is to say how that goes. */
+export declare function startForeign(feed: FeedHandle): ListenerHandle
+
 /**
  * Attaches to the feed and starts the thread. The counters are unproven from this call on.
  *
  * Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
  * has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
- * not thrown.
+ * not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
  */
-export declare function startListener(feed: FeedHandle, layers: Array<ConnectionLayer>, environment: Record<string, string>, askPassword: ((reply: PasswordReply) => void) | undefined | null, askPasswordLayer: number, timings: ListenerTimings, predecessor?: ListenerHandle | undefined | null): ListenerHandle | Failure
+export declare function startListener(feed: FeedHandle, hearsInvalidations: boolean, layers: Array<ConnectionLayer>, environment: Record<string, string>, askPassword: ((reply: PasswordReply) => void) | undefined | null, askPasswordLayer: number, timings: ListenerTimings, predecessor?: ListenerHandle | undefined | null): ListenerHandle | Failure
+
+/** Attaches to the feed and rides on the connection of `client`; gives up after `limit_ms`. */
+export declare function startOnClient(feed: FeedHandle, client: ListenerHandle, limitMs: number): ListenerHandle | Failure
+
+/**
+ * Subscribes to a channel on the connection of `client`; gives up after `limit_ms`. What arrives comes to the mailbox
+ * under `number`.
+ */
+export declare function subscribe(client: ListenerHandle, mailbox: MailboxHandle, number: number, channel: string, limitMs: number): ListenerHandle | Failure
+
+/** Takes the oldest mail, so many items at most. */
+export declare function takeMail(mailbox: MailboxHandle, most: number): Array<MailItem>
 
 /** The counts so far. */
 export declare function tally(feed: FeedHandle): FeedTally
 
 /** Calls back when the listener is listening, or with the reason why it never will. */
 export declare function whenListening(listener: ListenerHandle, callback: (failure: Failure | undefined | null) => void): void
+
+/** As `when_listening`, of a subscription, but with a failure after `limit_ms`. */
+export declare function whenSubscribed(subscription: ListenerHandle, limitMs: number, callback: (failure: Failure | undefined | null) => void): void

@@ -1,5 +1,3 @@
-import { Failure } from "#binding";
-
 //#region ts/codec.d.ts
 /** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
 declare const MODULE_CACHE_INVALIDATED_CHANNEL: string;
@@ -118,11 +116,13 @@ type CheckResult = 'unchanged' | 'changed' | 'unproven';
  * JavaScript is doing.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const snapshot = generations.snapshot()
  * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ * ```
  */
 declare class GenerationCounters {
   #private;
@@ -139,11 +139,13 @@ declare class GenerationCounters {
    * argument makes no sense.
    *
    * @example
+   * ```ts
    * // In the main thread:
    * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
    * await listener.start()
    * // In each worker:
    * const generations = GenerationCounters.shared()
+   * ```
    */
   static shared(name?: string, options?: Pick<GenerationCountersOptions, 'capacity'>): GenerationCounters;
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
@@ -552,11 +554,13 @@ interface FenceOptions {
  * those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
  * await listener.start()
  * // …
  * await listener.shutDown()
+ * ```
  */
 declare class ModuleCacheInvalidationListener {
   #private;
@@ -616,6 +620,31 @@ declare class ModuleCacheInvalidationListener {
   stats(): ListenerStats;
 }
 //#endregion
+//#region ts/diagnostics.d.ts
+/**
+ * The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
+ * {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
+ * subscribers it costs nothing.
+ *
+ * @example
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel'
+ *
+ * subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
+ *   const { event } = message as PublishedEvent
+ *   if (event.type === 'lost') console.error(event.cause)
+ * })
+ * ```
+ */
+declare const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
+/** What is published on {@link EVENT_DIAGNOSTICS_CHANNEL}. */
+interface PublishedEvent {
+  /** Whose event it is. */
+  listener: ModuleCacheInvalidationListener;
+  /** The very object that `onEvent` gets. */
+  event: ListenerEvent;
+}
+//#endregion
 //#region ts/errors.d.ts
 /**
  * Why a listener or a client does not listen. The codes:
@@ -659,7 +688,11 @@ declare class PgGenerationsError extends Error {
     code,
     message,
     sqlState
-  }: Failure): PgGenerationsError;
+  }: {
+    code: string;
+    message: string;
+    sqlState?: string;
+  }): PgGenerationsError;
 }
 //#endregion
 //#region ts/sql/query.d.ts
@@ -737,7 +770,10 @@ declare function withNotifications(query: {
 }, payloads: readonly string[]): Query;
 //#endregion
 //#region ts/strict/transaction.d.ts
-/** A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one. */
+/**
+ * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
+ * the calls. No pool, whose statements go to any of its connections.
+ */
 interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
   query(text: string, values?: unknown[]): Promise<{
@@ -874,4 +910,4 @@ declare class StrictCache {
   clearAll<T, C extends SqlClient>(connections: Connections<C>, job: ClearAllJob<T, C>): Promise<T>;
 }
 //#endregion
-export { type CheckResult, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
+export { type CheckResult, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
