@@ -436,6 +436,7 @@ interface Subscription {
  * of JavaScript are; each worker thread has a client of its own.
  *
  * @example
+ * ```ts
  * const client = new NotificationClient({ connection: process.env.DATABASE_URL })
  * const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
  *   onGap: () => lookForJobs(),
@@ -443,6 +444,7 @@ interface Subscription {
  * // …
  * await subscription.unsubscribe()
  * await client.shutDown()
+ * ```
  */
 declare class NotificationClient {
   #private;
@@ -622,8 +624,8 @@ declare class ModuleCacheInvalidationListener {
 //#endregion
 //#region ts/diagnostics.d.ts
 /**
- * The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
- * {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
+ * The channel of `node:diagnostics_channel` on which every event of every listener and every client of the thread is published, as a
+ * {@link PublishedEvent}: for monitoring that is set up apart from them, and besides their `onEvent`. Without
  * subscribers it costs nothing.
  *
  * @example
@@ -632,18 +634,21 @@ declare class ModuleCacheInvalidationListener {
  *
  * subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
  *   const { event } = message as PublishedEvent
- *   if (event.type === 'lost') console.error(event.cause)
+ *   if (event.type === 'lost') console.error(event.at, event.cause)
  * })
  * ```
  */
 declare const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
-/** What is published on {@link EVENT_DIAGNOSTICS_CHANNEL}. */
-interface PublishedEvent {
-  /** Whose event it is. */
+/** What is published on {@link EVENT_DIAGNOSTICS_CHANNEL}: whose event it is, and the very object that `onEvent` gets. */
+type PublishedEvent = {
   listener: ModuleCacheInvalidationListener;
-  /** The very object that `onEvent` gets. */
+  client?: undefined;
   event: ListenerEvent;
-}
+} | {
+  client: NotificationClient;
+  listener?: undefined;
+  event: NotificationClientEvent;
+};
 //#endregion
 //#region ts/errors.d.ts
 /**

@@ -576,6 +576,29 @@ function resolveTimings(deps) {
 	};
 }
 //#endregion
+//#region ts/diagnostics.ts
+/**
+* The channel of `node:diagnostics_channel` on which every event of every listener and every client of the thread is published, as a
+* {@link PublishedEvent}: for monitoring that is set up apart from them, and besides their `onEvent`. Without
+* subscribers it costs nothing.
+*
+* @example
+* ```ts
+* import { subscribe } from 'node:diagnostics_channel'
+*
+* subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
+*   const { event } = message as PublishedEvent
+*   if (event.type === 'lost') console.error(event.at, event.cause)
+* })
+* ```
+*/
+const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
+const published = (0, node_diagnostics_channel.channel)(EVENT_DIAGNOSTICS_CHANNEL);
+/** Publishes an event. A subscriber that throws becomes an uncaught exception, as with every diagnostics channel. */
+function publish(message) {
+	if (published.hasSubscribers) published.publish(message);
+}
+//#endregion
 //#region ts/events.ts
 const warned$1 = {
 	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
@@ -686,12 +709,12 @@ function weakly(target, method) {
 var Replay = class {
 	feed;
 	#deps;
-	#publish;
+	#tell;
 	#turns = new Turns(() => this.#stepsOf((0, _binding.drain)(this.feed)));
-	/** `publish` is told of every event before the user is. */
-	constructor(deps, counters, publish) {
+	/** `tell` is told of every event, and never throws. */
+	constructor(deps, counters, tell) {
 		this.#deps = deps;
-		this.#publish = publish;
+		this.#tell = tell;
 		const bound = deps.maxQueuedCalls ?? 1e4;
 		const wake = weakly(this.#turns, (turns) => turns.wake());
 		this.feed = (0, _binding.createFeed)(counters, isGiven(deps.definitionLookup), bound, deps.onGap === "trust", wake);
@@ -712,7 +735,7 @@ var Replay = class {
 	}
 	*#stepsOf(items) {
 		for (const item of items) if (item.invalidation) yield* this.#replay(item.invalidation);
-		else yield this.#emit(toEvent(item));
+		else yield this.#tell(toEvent(item));
 	}
 	*#replay(invalidation) {
 		const { definitionLookup } = this.#deps;
@@ -721,7 +744,7 @@ var Replay = class {
 			try {
 				bump();
 			} catch (error) {
-				this.#emit({
+				this.#tell({
 					type: "handler-error",
 					at: /* @__PURE__ */ new Date(),
 					error,
@@ -742,10 +765,6 @@ var Replay = class {
 			}
 			case "global": yield attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation);
 		}
-	}
-	#emit(event) {
-		this.#publish(event);
-		emit(this.#deps.onEvent, event, warn$1);
 	}
 };
 function toEvent(item) {
@@ -1080,6 +1099,7 @@ const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20;
 * of JavaScript are; each worker thread has a client of its own.
 *
 * @example
+* ```ts
 * const client = new NotificationClient({ connection: process.env.DATABASE_URL })
 * const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
 *   onGap: () => lookForJobs(),
@@ -1087,6 +1107,7 @@ const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20;
 * // …
 * await subscription.unsubscribe()
 * await client.shutDown()
+* ```
 */
 var NotificationClient = class {
 	#deps;
@@ -1099,9 +1120,14 @@ var NotificationClient = class {
 		if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
 		checkClientDeps(deps);
 		this.#deps = { ...deps };
-		const { onEvent } = this.#deps;
-		const tell = (event) => emit(onEvent, event, warn);
-		this.#replay = new Replay({ onEvent: tell }, void 0);
+		const tell = (event) => {
+			publish({
+				client: this,
+				event
+			});
+			emit(this.#deps.onEvent, event, warn);
+		};
+		this.#replay = new Replay({}, void 0, tell);
 		this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, tell);
 		this.#runs = new Runs(this, (predecessor) => this.#spawn(predecessor), () => this.#replay.drain());
 		offerConnection(this, () => this.#connection());
@@ -1246,32 +1272,6 @@ async function leave(unsubscribe) {
 	clearTimeout(timer);
 }
 //#endregion
-//#region ts/diagnostics.ts
-/**
-* The channel of `node:diagnostics_channel` on which every event of every listener of the thread is published, as a
-* {@link PublishedEvent}: for monitoring that is set up apart from the listeners, and besides their `onEvent`. Without
-* subscribers it costs nothing.
-*
-* @example
-* ```ts
-* import { subscribe } from 'node:diagnostics_channel'
-*
-* subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
-*   const { event } = message as PublishedEvent
-*   if (event.type === 'lost') console.error(event.cause)
-* })
-* ```
-*/
-const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
-const published = (0, node_diagnostics_channel.channel)(EVENT_DIAGNOSTICS_CHANNEL);
-/** Publishes an event. A subscriber that throws becomes an uncaught exception, as with every diagnostics channel. */
-function publish(listener, event) {
-	if (published.hasSubscribers) published.publish({
-		listener,
-		event
-	});
-}
-//#endregion
 //#region ts/listener.ts
 /**
 * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
@@ -1296,7 +1296,13 @@ var ModuleCacheInvalidationListener = class {
 	constructor(deps) {
 		const counters = checkDeps(deps);
 		this.#deps = { ...deps };
-		this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event));
+		this.#replay = new Replay(this.#deps, counters, (event) => {
+			publish({
+				listener: this,
+				event
+			});
+			emit(this.#deps.onEvent, event, warn$1);
+		});
 		this.#runs = new Runs(this, (predecessor) => this.#spawn(predecessor), () => this.#replay.drain());
 	}
 	/**

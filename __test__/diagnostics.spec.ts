@@ -45,7 +45,8 @@ test('a subscriber that throws is told of to the process, and the listener goes 
     `
     require('node:diagnostics_channel').subscribe('${EVENT_DIAGNOSTICS_CHANNEL}', () => { throw new Error('mine') })
     process.on('uncaughtException', (error) => console.log('uncaught', error.message))
-    const listener = new ModuleCacheInvalidationListener({ connection: url, onEvent: ({ type }) => console.log(type) })
+    const generations = new GenerationCounters()
+    const listener = new ModuleCacheInvalidationListener({ generations, connection: url, onEvent: ({ type }) => console.log(type) })
     listener.start().then(() => listener.shutDown())
     `,
     await createDatabase(),

@@ -42,6 +42,8 @@ const SURROUNDINGS = `
     const resolvedRealmURL: string
     const urls: string[]
     const payload: string
+    function run(job: unknown): void
+    function lookForJobs(): void
     function forget(realm: string, urls: string[]): void
     function forgetRealm(realm: string): void
     function forgetEverything(): void

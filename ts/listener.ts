@@ -9,6 +9,7 @@ import { checkDeps, checkFenceOptions, isGiven, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
+import { emit, warn } from './events'
 import type { ListenerState, ListenerStats } from './events'
 import { Replay } from './replay'
 import { Runs } from './runs'
@@ -37,7 +38,10 @@ export class ModuleCacheInvalidationListener {
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
-    this.#replay = new Replay(this.#deps, counters, (event) => publish(this, event))
+    this.#replay = new Replay(this.#deps, counters, (event) => {
+      publish({ listener: this, event })
+      emit(this.#deps.onEvent, event, warn)
+    })
     this.#runs = new Runs(
       this,
       (predecessor) => this.#spawn(predecessor),

@@ -5,32 +5,24 @@ import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalida
 import type { ModuleCacheInvalidation } from './codec'
 import { isGiven } from './deps'
 import type { ModuleCacheInvalidationListenerDeps } from './deps'
-import { emit, warn } from './events'
 import type { ListenerEvent } from './events'
 import { Turns, weakly } from './turns'
 import type { Steps } from './turns'
 
-/** What is needed to replay, and whom to tell. */
-type ReplayDeps = Pick<
-  ModuleCacheInvalidationListenerDeps,
-  'definitionLookup' | 'maxQueuedCalls' | 'onEvent' | 'onGap'
->
+/** What is needed to replay. */
+type ReplayDeps = Pick<ModuleCacheInvalidationListenerDeps, 'definitionLookup' | 'maxQueuedCalls' | 'onGap'>
 
 /** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
 export class Replay {
   readonly feed: FeedHandle
   readonly #deps: ReplayDeps
-  readonly #publish: (event: ListenerEvent) => void
+  readonly #tell: (event: ListenerEvent) => void
   readonly #turns = new Turns(() => this.#stepsOf(drain(this.feed)))
 
-  /** `publish` is told of every event before the user is. */
-  constructor(
-    deps: ReplayDeps,
-    counters: CountersHandle | undefined,
-    publish: (event: ListenerEvent) => void,
-  ) {
+  /** `tell` is told of every event, and never throws. */
+  constructor(deps: ReplayDeps, counters: CountersHandle | undefined, tell: (event: ListenerEvent) => void) {
     this.#deps = deps
-    this.#publish = publish
+    this.#tell = tell
     const bound = deps.maxQueuedCalls ?? 10_000
     const wake = weakly<Turns>(this.#turns, (turns) => turns.wake())
     this.feed = createFeed(counters, isGiven(deps.definitionLookup), bound, deps.onGap === 'trust', wake)
@@ -56,7 +48,7 @@ export class Replay {
   *#stepsOf(items: FeedItem[]): Steps {
     for (const item of items) {
       if (item.invalidation) yield* this.#replay(item.invalidation)
-      else yield this.#emit(toEvent(item))
+      else yield this.#tell(toEvent(item))
     }
   }
 
@@ -67,7 +59,7 @@ export class Replay {
       try {
         bump()
       } catch (error) {
-        this.#emit({ type: 'handler-error', at: new Date(), error, payload: payload() ?? '' })
+        this.#tell({ type: 'handler-error', at: new Date(), error, payload: payload() ?? '' })
       }
     }
     switch (invalidation.kind) {
@@ -92,11 +84,6 @@ export class Replay {
       case 'global':
         yield attempt(() => definitionLookup.bumpGlobalGeneration(), encodeGlobalInvalidation)
     }
-  }
-
-  #emit(event: ListenerEvent): void {
-    this.#publish(event)
-    emit(this.#deps.onEvent, event, warn)
   }
 }
 

@@ -3,6 +3,7 @@ import type { Failure, ListenerHandle } from '#binding'
 
 import { resolveConnection } from '../connection'
 import { resolveTimings } from '../deps'
+import { publish } from '../diagnostics'
 import { invalidArgument, messageOf, PgGenerationsError } from '../errors'
 import { emit } from '../events'
 import type { ListenerState } from '../events'
@@ -28,6 +29,7 @@ const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
  * of JavaScript are; each worker thread has a client of its own.
  *
  * @example
+ * ```ts
  * const client = new NotificationClient({ connection: process.env.DATABASE_URL })
  * const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
  *   onGap: () => lookForJobs(),
@@ -35,6 +37,7 @@ const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
  * // …
  * await subscription.unsubscribe()
  * await client.shutDown()
+ * ```
  */
 export class NotificationClient {
   readonly #deps: NotificationClientDeps
@@ -48,10 +51,12 @@ export class NotificationClient {
     if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
     checkClientDeps(deps)
     this.#deps = { ...deps }
-    const { onEvent } = this.#deps
-    const tell = (event: NotificationClientEvent) => emit(onEvent, event, warn)
+    const tell = (event: NotificationClientEvent) => {
+      publish({ client: this, event })
+      emit(this.#deps.onEvent, event, warn)
+    }
     // What comes from a feed that hears no invalidations is what happens to any connection.
-    this.#replay = new Replay({ onEvent: tell as (event: { type: string }) => void }, undefined)
+    this.#replay = new Replay({}, undefined, tell as (event: { type: string }) => void)
     this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, tell)
     this.#runs = new Runs(
       this,
