@@ -19,8 +19,8 @@ const UNSUBSCRIBE_LIMIT_MS = 1_500
 
 /** Whether the adapter can listen, and cannot tell how to connect. */
 export function onlySubscribes(adapter: unknown): adapter is SubscribingAdapter {
-  const { subscribe, config } = (adapter ?? {}) as { subscribe?: unknown; config?: unknown }
-  return typeof subscribe === 'function' && !isGiven(config)
+  const { subscribe } = (adapter ?? {}) as { subscribe?: unknown }
+  return typeof subscribe === 'function' && !isGiven((adapter as { config?: unknown }).config)
 }
 
 /** One run of a listener that rides on its adapter. */
