@@ -345,6 +345,45 @@ for (const mode of ['plain', 'strict']) {
   })
 }
 
+test('a strict realm server joins no build before it has heard what its client may know of', async (t) => {
+  const realms = new Realms(t)
+  const database = await createDatabase()
+  const admin = await adminOf(t, database)
+  const proxy = await proxyTo(t, database)
+  const args = ['--database', database, '--modules', realms.directory, '--strict']
+  const [peer, server] = await Promise.all([
+    RealmServer.start(t, args),
+    RealmServer.start(t, [...args, '--listen', proxy.url(database)]),
+  ])
+  const module = 'late/app.gts'
+  realms.write(module, 'v1')
+  const hold = server.hold(module)
+  const first = server.lookUp(module)
+  await hold.build(1)
+
+  proxy.hold('to client')
+  realms.write(module, 'v2')
+  assert.equal((await peer.invalidate({ module })).status, 200)
+  const before = await latestQuery()
+  const second = server.lookUp(module)
+  await until('the fence', async () => (await latestQuery()) > before)
+  await proxy.heal()
+  await hold.build(2)
+  hold.release(2)
+  assertSays(await second, { content: 'v2', from: 'build', kept: true })
+  hold.release(1)
+  assertSays(await first, { content: 'v2', from: 'table' })
+
+  /** When one of the two listeners last asked its server something. */
+  async function latestQuery(): Promise<number> {
+    const { rows } = await admin.client.query<{ at: Date }>(
+      `SELECT max(query_start) AS at FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'realm-server listener'`,
+    )
+    return rows[0]?.at.getTime() ?? 0
+  }
+})
+
 test('realm servers that start together take turns to migrate', async (t) => {
   const realms = new Realms(t)
   const database = await createDatabase()
