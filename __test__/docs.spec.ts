@@ -21,6 +21,7 @@ const SURROUNDINGS = `
   import type * as all from 'pg-generations'
   import type { PublishedEvent as AnEvent } from 'pg-generations'
   import type { Client, PoolClient } from 'pg'
+  import type { Client, Pool, PoolClient } from 'pg'
   declare global {
     ${EXPORTS.map((name) => `const ${name}: typeof all.${name}`).join('\n')}
     const generations: all.GenerationCounters
@@ -29,6 +30,7 @@ const SURROUNDINGS = `
     type PublishedEvent = AnEvent
     const dbAdapter: object
     const client: Client
+    const pool: Pool
     function withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T>
     function query(text: string, values: unknown[]): Promise<void>
     interface Result { html: string; definition: object; dependencies: string[] }
