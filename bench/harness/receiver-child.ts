@@ -67,6 +67,8 @@ async function main(name: ContenderName, url: string): Promise<void> {
     const run = commands[command] as (...a: unknown[]) => Promise<unknown>
     void run(...takes).then((gives) => process.connected && process.send?.({ id, gives }))
   })
+  // Whoever asks is gone, in whatever way.
+  process.once('disconnect', () => process.exit())
   process.send?.({ id: 0, gives: 'ready' })
 }
 
