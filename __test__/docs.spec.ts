@@ -20,7 +20,6 @@ const EXPORTS = Object.keys(createRequire(__filename)('../index.js') as object)
 const SURROUNDINGS = `
   import type * as all from 'pg-generations'
   import type { PublishedEvent as AnEvent } from 'pg-generations'
-  import type { Client, PoolClient } from 'pg'
   import type { Client, Pool, PoolClient } from 'pg'
   declare global {
     ${EXPORTS.map((name) => `const ${name}: typeof all.${name}`).join('\n')}
