@@ -1231,8 +1231,8 @@ var NotificationClient = class {
 const UNSUBSCRIBE_LIMIT_MS = 1500;
 /** Whether the adapter can listen, and cannot tell how to connect. */
 function onlySubscribes(adapter) {
-	const { subscribe, config } = adapter ?? {};
-	return typeof subscribe === "function" && !isGiven(config);
+	const { subscribe } = adapter ?? {};
+	return typeof subscribe === "function" && !isGiven(adapter.config);
 }
 /** One run of a listener that rides on its adapter. */
 var AdapterRun = class {
