@@ -1,14 +1,29 @@
+import { readFileSync } from 'node:fs'
 import { defineConfig } from 'tsdown'
 
-// ts/ becomes the package's face: one index.js and one index.d.ts, committed at the top level.
-export default defineConfig({
-  entry: { index: 'ts/index.ts' },
+/** What the parts have in common: one file each, committed at the top level. */
+const common = {
   format: 'cjs',
   platform: 'node',
   target: 'node20',
   outDir: '.',
   clean: false,
-  dts: true,
   fixedExtension: false,
-  deps: { neverBundle: ['#binding'] },
-})
+} as const
+
+export default defineConfig([
+  // ts/ becomes the package's face: index.js and index.d.ts.
+  { ...common, entry: { index: 'ts/index.ts' }, dts: true, deps: { neverBundle: ['#binding'] } },
+  // And the command line. It uses the package by its name, and brings the library that reads its arguments.
+  {
+    ...common,
+    entry: { cli: 'ts/cli/main.ts' },
+    dts: false,
+    deps: { neverBundle: ['#binding', 'pg-generations'], alwaysBundle: ['commander'] },
+    footer: { js: `/*! With commander, whose licence is:\n\n${licenceOf('commander')}*/` },
+  },
+])
+
+function licenceOf(name: string): string {
+  return readFileSync(`node_modules/${name}/LICENSE`, 'utf8')
+}

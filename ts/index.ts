@@ -43,3 +43,5 @@ export type {
   PersistResult,
 } from './strict/jobs'
 export type { SqlClient, WithConnection } from './strict/transaction'
+export type { CheckName, CheckStatus, DoctorCheck, DoctorReport } from './cli/report'
+export type { WatchLine } from './cli/line'

@@ -1,0 +1,56 @@
+// The command line, run as its users do: a process of its own.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { TestContext } from 'node:test'
+import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { ROOT } from './program'
+import { Journal, within } from './wait'
+
+export class Cli {
+  /** What it prints, line by line. */
+  readonly printed = new Journal<string>()
+  /** What it says on standard error, line by line. */
+  readonly said = new Journal<string>()
+  readonly #process: ChildProcess
+  readonly #ended: Promise<unknown[]>
+
+  /** Runs with none of libpq's variables but these. */
+  constructor(t: TestContext, args: string[], variables: Record<string, string> = {}) {
+    const others = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'))
+    this.#process = spawn(process.execPath, [join(ROOT, 'cli.js'), ...args], {
+      cwd: tmpdir(),
+      env: { ...Object.fromEntries(others), ...variables },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    // 'close' rather than 'exit': by then all that it printed has been read.
+    this.#ended = once(this.#process, 'close')
+    createInterface({ input: this.#process.stdout! }).on('line', this.printed.record)
+    createInterface({ input: this.#process.stderr! }).on('line', this.said.record)
+    t.after(() => this.#process.kill('SIGKILL'))
+  }
+
+  get stdout(): string {
+    return this.printed.entries.join('\n')
+  }
+
+  get stderr(): string {
+    return this.said.entries.join('\n')
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+
+  /** Reads no more, as `head` does when it has enough. */
+  closeOutput(): void {
+    this.#process.stdout!.destroy()
+  }
+
+  /** How it ended: an exit code, or the name of a signal. */
+  async end(): Promise<number | string> {
+    const [code, signal] = await within(`the end of it (stderr: ${this.stderr})`, this.#ended)
+    return (code ?? signal) as number | string
+  }
+}
