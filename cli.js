@@ -3039,7 +3039,7 @@ const { program: program$1, createCommand, createArgument, createOption, Command
 //#endregion
 //#region ts/errors.ts
 /**
-* Why a listener does not listen. The codes:
+* Why a listener or a client does not listen. The codes:
 *
 * * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
 * * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
@@ -3064,6 +3064,8 @@ const { program: program$1, createCommand, createArgument, createOption, Command
 * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
 * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
 * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
+* * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
+* * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
 * * `PGGEN_STOPPED`: `shutDown()` came first.
 */
 var PgGenerationsError = class PgGenerationsError extends Error {
@@ -3491,6 +3493,7 @@ function answerer(ask) {
 	};
 	return (reply) => void answer(reply);
 }
+(0, _binding.clockWord)();
 //#endregion
 //#region ts/deps.ts
 function isDuration(value) {

@@ -1,5 +1,3 @@
-import { Failure } from "#binding";
-
 //#region ts/codec.d.ts
 /** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
 declare const MODULE_CACHE_INVALIDATED_CHANNEL: string;
@@ -118,11 +116,13 @@ type CheckResult = 'unchanged' | 'changed' | 'unproven';
  * JavaScript is doing.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const snapshot = generations.snapshot()
  * generations.bumpModuleGeneration('http://realm/', 'http://realm/a.gts')
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/a.gts') // true
  * generations.changedSince(snapshot, 'http://realm/', 'http://realm/b.gts') // false
+ * ```
  */
 declare class GenerationCounters {
   #private;
@@ -139,11 +139,13 @@ declare class GenerationCounters {
    * argument makes no sense.
    *
    * @example
+   * ```ts
    * // In the main thread:
    * const listener = new ModuleCacheInvalidationListener({ generations: GenerationCounters.shared() })
    * await listener.start()
    * // In each worker:
    * const generations = GenerationCounters.shared()
+   * ```
    */
   static shared(name?: string, options?: Pick<GenerationCountersOptions, 'capacity'>): GenerationCounters;
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
@@ -181,59 +183,6 @@ declare class GenerationCounters {
   realmGeneration(resolvedRealmURL: string): number;
   /** The generation of everything. */
   get globalGeneration(): number;
-}
-//#endregion
-//#region ts/connection.d.ts
-/** A password, or a function that gives one; it is called before every attempt to connect. */
-type PasswordSource = string | (() => string | Promise<string>);
-/** Certificates or a key in PEM: text, its bytes, or several of them. */
-type PemSource = string | Uint8Array | readonly (string | Uint8Array)[];
-/**
- * What TLS has to prove, in the names of Node's `tls.connect`. Options of Node's that demand more than this package can
- * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
- */
-interface TlsOptions {
-  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
-  rejectUnauthorized?: boolean | undefined;
-  /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
-  ca?: PemSource | undefined;
-  /** The certificate to show the server, followed by those that lead to one it knows. */
-  cert?: PemSource | undefined;
-  /** Its private key, without a passphrase. */
-  key?: PemSource | undefined;
-  /** Whom the server's certificate has to be for; by default the host. */
-  servername?: string | undefined;
-}
-/**
- * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
- * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
- */
-interface ConnectionOptions {
-  /** A `postgres://` URL. What it says goes before the fields below. */
-  connectionString?: string | undefined;
-  /** A host name, an address, or a socket directory; several separated by commas are tried in order. */
-  host?: string | undefined;
-  /** One port, or one for each host separated by commas. */
-  port?: number | string | undefined;
-  /** The role to log in as. */
-  user?: string | undefined;
-  /** Its password. */
-  password?: PasswordSource | undefined;
-  /** The database whose notifications are listened to. */
-  database?: string | undefined;
-  /**
-   * `false` for plain text; `true`, or an object, demands TLS and a certificate that is valid for the host: the same as
-   * `sslmode=verify-full`. What an object leaves out falls through like any other field.
-   */
-  ssl?: boolean | TlsOptions | undefined;
-  /** What `pg_stat_activity` shows; by default `pg-generations/` and the process id. */
-  application_name?: string | undefined;
-  /** Command-line options for the server's backend. */
-  options?: string | undefined;
-  /** `any`, `read-write` or `primary`; by default `read-write` if there are several hosts. */
-  target_session_attrs?: string | undefined;
-  /** The limit for one attempt to connect, in milliseconds; by default 10,000. */
-  connectionTimeoutMillis?: number | undefined;
 }
 //#endregion
 //#region ts/events.d.ts
@@ -304,6 +253,241 @@ interface ListenerStats {
   server?: string;
 }
 //#endregion
+//#region ts/connection.d.ts
+/** A password, or a function that gives one; it is called before every attempt to connect. */
+type PasswordSource = string | (() => string | Promise<string>);
+/** Certificates or a key in PEM: text, its bytes, or several of them. */
+type PemSource = string | Uint8Array | readonly (string | Uint8Array)[];
+/**
+ * What TLS has to prove, in the names of Node's `tls.connect`. Options of Node's that demand more than this package can
+ * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
+ */
+interface TlsOptions {
+  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
+  rejectUnauthorized?: boolean | undefined;
+  /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
+  ca?: PemSource | undefined;
+  /** The certificate to show the server, followed by those that lead to one it knows. */
+  cert?: PemSource | undefined;
+  /** Its private key, without a passphrase. */
+  key?: PemSource | undefined;
+  /** Whom the server's certificate has to be for; by default the host. */
+  servername?: string | undefined;
+}
+/**
+ * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
+ * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
+ */
+interface ConnectionOptions {
+  /** A `postgres://` URL. What it says goes before the fields below. */
+  connectionString?: string | undefined;
+  /** A host name, an address, or a socket directory; several separated by commas are tried in order. */
+  host?: string | undefined;
+  /** One port, or one for each host separated by commas. */
+  port?: number | string | undefined;
+  /** The role to log in as. */
+  user?: string | undefined;
+  /** Its password. */
+  password?: PasswordSource | undefined;
+  /** The database whose notifications are listened to. */
+  database?: string | undefined;
+  /**
+   * `false` for plain text; `true`, or an object, demands TLS and a certificate that is valid for the host: the same as
+   * `sslmode=verify-full`. What an object leaves out falls through like any other field.
+   */
+  ssl?: boolean | TlsOptions | undefined;
+  /** What `pg_stat_activity` shows; by default `pg-generations/` and the process id. */
+  application_name?: string | undefined;
+  /** Command-line options for the server's backend. */
+  options?: string | undefined;
+  /** `any`, `read-write` or `primary`; by default `read-write` if there are several hosts. */
+  target_session_attrs?: string | undefined;
+  /** The limit for one attempt to connect, in milliseconds; by default 10,000. */
+  connectionTimeoutMillis?: number | undefined;
+}
+//#endregion
+//#region ts/client/events.d.ts
+/** A notification, as PostgreSQL delivers it. */
+interface Notification {
+  /** The channel it was sent to. */
+  channel: string;
+  /** What was sent; empty if nothing was. Anyone who can connect to the database may have written it. */
+  payload: string;
+  /** The process id of the server's backend that sent it. */
+  processId: number;
+}
+/** Notifications of a channel that a handler did not get. */
+type NotificationGap = {
+  channel: string;
+} & ({
+  /** The connection was lost, and is there again. */reason: 'reconnected'; /** How long nothing was heard, in milliseconds. */
+  gapMs: number;
+} | {
+  /** They came faster than JavaScript took them: more than `maxQueuedBytes` were waiting. */reason: 'overflow'; /** How many there were. */
+  dropped: number;
+});
+/** What happens to a {@link NotificationClient}. Every event has the time it happened `at`. */
+type NotificationClientEvent = {
+  at: Date;
+} & ({
+  /** Connected, and proven to deliver. */type: 'listening';
+} | {
+  /** The connection was lost, or could not be made. From here on notifications may be missed. */type: 'lost'; /** Why, for people. */
+  cause: string; /** Why, for programs: one of the error codes. */
+  code?: string;
+} | {
+  /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */type: 'retrying'; /** How many failed in a row. */
+  attempt: number; /** Why the latest did. */
+  cause: string;
+} | {
+  /** Listening to every channel again. */type: 'resynced'; /** How long nothing was heard, in milliseconds. */
+  gapMs: number;
+} | {
+  /** A handler, or an `onGap`, threw or rejected. The others were called all the same. */type: 'handler-error'; /** The channel it was subscribed to. */
+  channel: string; /** What it threw. */
+  error: unknown; /** The payload it was called with; absent if it was an `onGap`. */
+  payload?: string;
+} | {
+  /** Notifications were dropped, because JavaScript did not take them in time; each `onGap` of the channel is told. */type: 'overflow'; /** The channel. */
+  channel: string; /** How many. */
+  dropped: number;
+} | {
+  /** The client ended: after `shutDown()`, or because it could not connect. */type: 'stopped';
+});
+/** Counts since the client was constructed, and where it stands. */
+interface NotificationClientStats {
+  /** Where the connection is in its life. */
+  state: ListenerState;
+  /** Since when. */
+  since: Date;
+  /** The channels that handlers are subscribed to, or about to be. */
+  channels: number;
+  /** Notifications that arrived for handlers. Those that listeners on this connection heard are in their own stats. */
+  notifications: number;
+  /** How many of them were dropped, because JavaScript did not take them in time. */
+  dropped: number;
+  /** Times the connection was lost. */
+  gaps: number;
+  /** Times a lost connection was replaced. */
+  reconnects: number;
+  /** When the latest heartbeat came back. */
+  lastEchoAt?: Date;
+  /** How long the latest heartbeat took, in milliseconds. */
+  echoRoundTripMs?: number;
+  /** The process id of the server's backend; absent while there is no connection. */
+  backendPid?: number;
+  /** Which server and database it is connected to: see {@link SERVER_IDENTITY_QUERY}. */
+  server?: string;
+}
+//#endregion
+//#region ts/client/deps.d.ts
+/** What a {@link NotificationClient} works with. Everything is optional; the connection comes from `PG…` variables then. */
+interface NotificationClientDeps {
+  /** A `postgres://` URL, or fields with node-postgres' names. Read when the client connects. */
+  connection?: string | ConnectionOptions | undefined;
+  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read when the client connects. */
+  dbAdapter?: object | undefined;
+  /** Told of every event. Without it, what an operator should know becomes a process warning. */
+  onEvent?: ((event: NotificationClientEvent) => void) | undefined;
+  /** An echo is sent this often, in milliseconds; by default 10,000. */
+  heartbeatIntervalMs?: number | undefined;
+  /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
+  heartbeatTimeoutMs?: number | undefined;
+  /**
+   * The first connection is given up after this long on errors that waiting might heal, and so is every `subscribe()`,
+   * in milliseconds; by default 30,000.
+   */
+  connectTimeoutMs?: number | undefined;
+  /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
+  reconnectMaxDelayMs?: number | undefined;
+  /**
+   * How many bytes of each channel may wait for the event loop, by default 16 MiB. A channel that has more loses all
+   * that waits, and its handlers are told by `onGap`; other channels lose nothing. While handlers are busy, up to 1,000
+   * more notifications have left this queue and wait to be handed to them.
+   */
+  maxQueuedBytes?: number | undefined;
+}
+/** Called for each notification, in the order of their commits. What it returns is not awaited. */
+type NotificationHandler = (notification: Notification) => unknown;
+/** What else a handler wants. */
+interface SubscribeOptions {
+  /**
+   * Called when notifications were, or may have been, lost: once for each gap, after LISTEN is in force again, and for
+   * each overflow. In order with the calls of the handler.
+   */
+  onGap?: ((gap: NotificationGap) => unknown) | undefined;
+}
+/** One handler's subscription to one channel. */
+interface Subscription {
+  /**
+   * Ends it: from this call on the handler is not called any more. Resolves, always, when the server has been told, if
+   * this was the last subscription to its channel, and at once otherwise. Can be called any number of times.
+   */
+  unsubscribe(): Promise<void>;
+}
+//#endregion
+//#region ts/client/client.d.ts
+/**
+ * Listens to any number of channels for any number of handlers, on one connection and one native thread. Once it was
+ * listening it reconnects for ever, on every kind of loss, and tells every handler of the gap.
+ *
+ * It connects at the first `subscribe()`, or at `start()`. A running client never keeps the process alive; a pending
+ * `start()`, `subscribe()`, `unsubscribe()` or `shutDown()` does until it settles. It is for one thread, as all objects
+ * of JavaScript are; each worker thread has a client of its own.
+ *
+ * @example
+ * ```ts
+ * const client = new NotificationClient({ connection: process.env.DATABASE_URL })
+ * const subscription = await client.subscribe('jobs', ({ payload }) => run(JSON.parse(payload)), {
+ *   onGap: () => lookForJobs(),
+ * })
+ * // …
+ * await subscription.unsubscribe()
+ * await client.shutDown()
+ * ```
+ */
+declare class NotificationClient {
+  #private;
+  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
+  constructor(deps?: NotificationClientDeps);
+  /**
+   * Connects, if that is not done yet, and makes a client that was shut down usable again. Resolves when the connection
+   * is proven to deliver; while reconnecting, at the resync. There is no need to call it before `subscribe()`.
+   *
+   * @throws PgGenerationsError (rejects) with a `code`, as {@link ModuleCacheInvalidationListener.start} does.
+   */
+  start(): Promise<void>;
+  /**
+   * Has `handler` called for every notification on a channel. Resolves when LISTEN is in force: whatever is committed
+   * after that is delivered, once to each handler and in the order of the commits, until `unsubscribe()` is called or
+   * `onGap` says that some may be missing. What was committed shortly before may be delivered too.
+   *
+   * A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
+   * share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+   * resync.
+   *
+   * The first handler of a channel costs a round trip, and so does the last to leave.
+   *
+   * @param channel The channel's name as it is, in capitals or not, of 1 to 63 bytes in UTF-8; it needs no quotes.
+   *
+   * @throws TypeError (rejects) with `PGGEN_INVALID_ARGUMENT` if an argument makes no sense, or PostgreSQL would cut the
+   * name. PgGenerationsError (rejects) with the reason why the client could not connect; with `PGGEN_TIMEOUT` if LISTEN
+   * is not in force after `connectTimeoutMs`; with `PGGEN_SERVER_ERROR` if the server refuses it; with `PGGEN_STOPPED`
+   * if the client was shut down.
+   */
+  subscribe(channel: string, handler: NotificationHandler, options?: SubscribeOptions): Promise<Subscription>;
+  /**
+   * Ends every subscription, and the listeners on this connection, and closes it, within two seconds whatever the network
+   * does. From this call on no handler is called any more, and the counters of the listeners are unproven. Never rejects;
+   * can be called at any time and any number of times. Afterwards `subscribe()` is refused until `start()` is called.
+   */
+  shutDown(): Promise<void>;
+  /** Where the connection is in its life. */
+  get state(): ListenerState;
+  /** Counts since construction, and where the client stands. Costs a few microseconds. */
+  stats(): NotificationClientStats;
+}
+//#endregion
 //#region ts/deps.d.ts
 /** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
 interface DefinitionLookup {
@@ -322,7 +506,18 @@ interface ModuleCacheInvalidationListenerDeps {
   definitionLookup?: DefinitionLookup | undefined;
   /** A `postgres://` URL, or fields with node-postgres' names. Read by `start()`. */
   connection?: string | ConnectionOptions | undefined;
-  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`. */
+  /**
+   * Listens on the connection of this client instead of one of its own. The client's connection and timings apply, and
+   * those given here do not; `connectTimeoutMs` still limits `start()`.
+   */
+  client?: NotificationClient | undefined;
+  /**
+   * A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`.
+   *
+   * One that has a `subscribe()` and no `config` listens in our place, if neither `connection` nor `client` is given.
+   * Whether it misses anything nobody can tell, so `generations` stay unproven unless `onGap` is `'trust'`, `fence()` is
+   * refused with `PGGEN_UNPROVABLE`, and no loss is noticed.
+   */
   dbAdapter?: object | undefined;
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
   onEvent?: ((event: ListenerEvent) => void) | undefined;
@@ -357,15 +552,17 @@ interface FenceOptions {
 //#endregion
 //#region ts/listener.d.ts
 /**
- * Listens to `module_cache_invalidated` and bumps generations, on one connection and one native thread of its own.
- * Once it was listening it reconnects for ever, on every kind of loss.
+ * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
+ * those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
  *
  * @example
+ * ```ts
  * const generations = new GenerationCounters()
  * const listener = new ModuleCacheInvalidationListener({ generations, connection: process.env.DATABASE_URL })
  * await listener.start()
  * // …
  * await listener.shutDown()
+ * ```
  */
 declare class ModuleCacheInvalidationListener {
   #private;
@@ -411,8 +608,9 @@ declare class ModuleCacheInvalidationListener {
    * promise; or rejects, as `inGap` says.
    *
    * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the
-   * server's notification queue is full (`afterLock` only), or with the reason why a start failed. TypeError (rejects)
+   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_UNPROVABLE` if
+   * its adapter listens in its place, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+   * only), or with the reason why a start failed. TypeError (rejects)
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
   fence(options?: FenceOptions): Promise<void>;
@@ -424,9 +622,37 @@ declare class ModuleCacheInvalidationListener {
   stats(): ListenerStats;
 }
 //#endregion
+//#region ts/diagnostics.d.ts
+/**
+ * The channel of `node:diagnostics_channel` on which every event of every listener and every client of the thread is published, as a
+ * {@link PublishedEvent}: for monitoring that is set up apart from them, and besides their `onEvent`. Without
+ * subscribers it costs nothing.
+ *
+ * @example
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel'
+ *
+ * subscribe(EVENT_DIAGNOSTICS_CHANNEL, (message) => {
+ *   const { event } = message as PublishedEvent
+ *   if (event.type === 'lost') console.error(event.at, event.cause)
+ * })
+ * ```
+ */
+declare const EVENT_DIAGNOSTICS_CHANNEL = "pg-generations:event";
+/** What is published on {@link EVENT_DIAGNOSTICS_CHANNEL}: whose event it is, and the very object that `onEvent` gets. */
+type PublishedEvent = {
+  listener: ModuleCacheInvalidationListener;
+  client?: undefined;
+  event: ListenerEvent;
+} | {
+  client: NotificationClient;
+  listener?: undefined;
+  event: NotificationClientEvent;
+};
+//#endregion
 //#region ts/errors.d.ts
 /**
- * Why a listener does not listen. The codes:
+ * Why a listener or a client does not listen. The codes:
  *
  * * `PGGEN_INVALID_OPTIONS`: an option or a connection setting makes no sense.
  * * `PGGEN_HOST_NOT_FOUND`: the host's name does not resolve.
@@ -451,6 +677,8 @@ declare class ModuleCacheInvalidationListener {
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
  * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
+ * * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
+ * * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 declare class PgGenerationsError extends Error {
@@ -465,7 +693,11 @@ declare class PgGenerationsError extends Error {
     code,
     message,
     sqlState
-  }: Failure): PgGenerationsError;
+  }: {
+    code: string;
+    message: string;
+    sqlState?: string;
+  }): PgGenerationsError;
 }
 //#endregion
 //#region ts/sql/query.d.ts
@@ -543,7 +775,10 @@ declare function withNotifications(query: {
 }, payloads: readonly string[]): Query;
 //#endregion
 //#region ts/strict/transaction.d.ts
-/** A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one. */
+/**
+ * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
+ * the calls. No pool, whose statements go to any of its connections.
+ */
 interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
   query(text: string, values?: unknown[]): Promise<{
@@ -752,4 +987,4 @@ type WatchLine = {
   count: number;
 });
 //#endregion
-export { type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type DoctorCheck, type DoctorReport, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
+export { type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type DoctorCheck, type DoctorReport, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };

@@ -1,12 +1,12 @@
 // What the documents show, as their readers would use it.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'node:test'
 import { realmLockKey } from '../index.js'
-import { blocks } from './support/documents'
+import { blocks, pages } from './support/documents'
 import { adminOf } from './support/listening'
 import { createDatabase } from './support/postgres'
 import { ROOT } from './support/program'
@@ -69,6 +69,15 @@ test('TypeScript and JavaScript pass the strictest checks', () => {
   assert(named.size > 10)
   project.write('surroundings.d.ts', SURROUNDINGS)
   project.checkTypes(['node'])
+})
+
+test('every link leads somewhere', () => {
+  for (const page of pages()) {
+    const text = readFileSync(join(ROOT, page), 'utf8')
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      assert(existsSync(join(ROOT, dirname(page), target)), `${page}: there is no ${target}`)
+    }
+  }
 })
 
 test('every command exists', () => {

@@ -10,17 +10,15 @@ export interface Block {
   code: string
 }
 
+/** The documents, by their paths. */
+export function pages(): string[] {
+  const docs = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))
+  return ['README.md', 'CONTRIBUTING.md', 'DESIGN.md', ...docs.map((name) => `docs/${name}`)]
+}
+
 /** Everything that a reader may take for code, in the order of its appearance. */
 export function blocks(): Block[] {
-  const pages = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))
-  const files = [
-    'README.md',
-    'CONTRIBUTING.md',
-    'DESIGN.md',
-    ...pages.map((name) => `docs/${name}`),
-    'index.d.ts',
-  ]
-  return files.flatMap(blocksOf)
+  return [...pages(), 'index.d.ts'].flatMap(blocksOf)
 }
 
 function blocksOf(file: string): Block[] {
