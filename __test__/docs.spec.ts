@@ -45,6 +45,7 @@ const SURROUNDINGS = `
     const payload: string
     function run(job: unknown): void
     function lookForJobs(): void
+    function work(payload: string): void
     function forget(realm: string, urls: string[]): void
     function forgetRealm(realm: string): void
     function forgetEverything(): void

@@ -1,8 +1,9 @@
 // @ts-check
-// Runs the tests of both languages, the second also when the first has failed, and fails if either has.
+// Runs the tests of both languages, and those of what is built with them: the example, the benchmarks, the torture
+// runner. All of them, also when one has failed, and fails if any has.
 import { spawnSync } from 'node:child_process'
 
-const scripts = ['test:rust', 'test:js']
+const scripts = ['test:rust', 'test:js', 'test:tools']
 const failed = scripts.filter(
   (script) => spawnSync('npm', ['run', script], { stdio: 'inherit' }).status !== 0,
 )

@@ -5,9 +5,9 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import type { Report } from '../bench/run'
-import { ROWS, SWEEPS } from '../bench/rows'
-import { ROOT } from './support/program'
+import type { Report } from '../../bench/run'
+import { ROWS, SWEEPS } from '../../bench/rows'
+import { ROOT } from '../support/program'
 
 async function bench(...args: string[]): Promise<Report> {
   const { stdout } = await promisify(execFile)(
