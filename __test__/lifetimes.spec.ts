@@ -21,7 +21,7 @@ function copyOfPackage(t: TestContext): string {
   const copy = join(directory(t), 'pg-generations')
   mkdirSync(copy)
   for (const file of readdirSync(ROOT)) {
-    if (/\.node$|^(index|binding)\.js$|^package\.json$/.test(file))
+    if (/\.node$|^(index|binding|native)\.js$|^package\.json$/.test(file))
       copyFileSync(join(ROOT, file), join(copy, file))
   }
   return copy
