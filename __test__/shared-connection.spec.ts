@@ -185,7 +185,6 @@ test('whoever comes and goes at random hears all that was sent in between, once 
   const visitors = Array.from({ length: 12 }, async () => {
     for (let visit = 0; visit < 15; visit++) {
       const channel = channels[random(channels.length)]!
-      const asked = log.length
       const { heard, subscription } = await hearing(client, channel)
       const from = log.length
       for (let i = random(4); i > 0; i--) await send(channels[random(channels.length)]!)
@@ -206,7 +205,6 @@ test('whoever comes and goes at random hears all that was sent in between, once 
       assert.equal(new Set(got).size, got.length)
       for (const { payload } of owed) assert.ok(heard.payloads.includes(payload), `${payload} on ${channel}`)
       for (const number of got) assert.equal(log[number]!.channel, channel)
-      assert.ok(got.every((number) => number >= asked - visitors.length))
       void left.then(() => assert.equal(heard.entries.length, count))
     }
   })
