@@ -1,6 +1,6 @@
 // @ts-check
-// Runs the tests of both languages, and those of what is built with them: the example, the benchmarks, the torture
-// runner. All of them, also when one has failed, and fails if any has.
+// Runs the tests of both languages, and those of what belongs to them: the example, the benchmarks, the torture
+// runner, the tests' own tools. All of them, also when one has failed, and fails if any has.
 import { spawnSync } from 'node:child_process'
 
 const scripts = ['test:rust', 'test:js', 'test:tools']

@@ -7,9 +7,9 @@ import { type Socket, connect, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
-import { Admin, PostgresServer, createDatabase } from './support/postgres'
-import { Proxy } from './support/proxy'
-import { Journal, until, within } from './support/wait'
+import { Admin, PostgresServer, createDatabase } from '../support/postgres'
+import { Proxy } from '../support/proxy'
+import { Journal, until, within } from '../support/wait'
 
 /** Both ends of a connection through a proxy. */
 async function line(): Promise<{ proxy: Proxy; client: Socket; server: Socket; received: Journal<string> }> {

@@ -2,12 +2,12 @@
 // measured by `npm run measure:stale-window`, which makes these faults as well.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { GenerationCounters, type ListenerEvent } from '../index.js'
-import { PostgresServer } from '../tools/postgres/cluster'
-import { KINDS } from '../tools/stale-window/kinds'
-import { MODULE, OTHER_MODULE, REALM, adminOf, listening, proxyTo } from './support/listening'
-import { createDatabase } from './support/postgres'
-import { Thread } from './support/thread'
+import { GenerationCounters, type ListenerEvent } from '../../index.js'
+import { PostgresServer } from '../../tools/postgres/cluster'
+import { KINDS } from '../../tools/stale-window/kinds'
+import { MODULE, OTHER_MODULE, REALM, adminOf, listening, proxyTo } from '../support/listening'
+import { createDatabase } from '../support/postgres'
+import { Thread } from '../support/thread'
 
 describe('the belief in an older snapshot ends, and for good', { concurrency: 3 }, () => {
   const timings = { intervalMs: 500, deadlineMs: 3_000 }
