@@ -32,10 +32,20 @@ fn every_function_of_the_binding_catches_panics() {
 /// the process (`npm run test:panics`). So there is to be no code of ours, but for the drop of a handle.
 #[test]
 fn nothing_of_ours_runs_where_napi_catches_no_panic() {
-    let forbidden =
-        ["build_callback", "impl ToNapiValue", "ObjectFinalize", "finalize", "AsyncTask", "async fn"];
+    let forbidden = [
+        "build_callback",
+        "impl ToNapiValue",
+        "ObjectFinalize",
+        "finalize",
+        "|_, owner|",
+        "AsyncTask",
+        "async fn",
+    ];
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/node")).unwrap() {
         let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        // A finalizer that does no more than that.
+        let source = code.replace("|_, owner| drop(owner)", "");
         let found: Vec<_> = forbidden.iter().filter(|pattern| source.contains(*pattern)).collect();
         assert!(found.is_empty(), "{found:?}");
     }
