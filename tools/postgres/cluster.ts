@@ -143,6 +143,8 @@ export class PostgresServer {
   ): Promise<void> {
     if (standbyOf) {
       cpSync(standbyOf.data, this.data, { recursive: true })
+      // From Node 22 on it does not take the mode of directories along.
+      chmodSync(this.data, 0o700)
       writeFileSync(join(this.data, 'standby.signal'), '')
       if (user) giveTo(user, this.data)
       this.#configure(standbySettings(standbyOf.port))
