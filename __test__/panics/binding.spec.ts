@@ -85,8 +85,9 @@ test('in the thread of a listener that starts', async (t) => {
   await assertPrinted(panicking, [
     'listening undefined',
     'lost PGGEN_PANIC',
+    'resynced undefined',
+    'started',
     'stopped undefined',
-    'rejected PGGEN_PANIC',
     'shut down',
   ])
 })
