@@ -328,6 +328,7 @@ for (const mode of ['plain', 'strict']) {
     hold.release(1)
     assertSays(await first, { content: 'v1', from: 'build', kept: false })
     await hold.build(2)
+    await server.untilMetric(WAITING, 2)
     hold.release(2)
     for (const lookup of later) assertSays(await lookup, { content: 'v2', kept: false })
     assert.equal(hold.builds, 2)
