@@ -131,6 +131,8 @@ for (const mode of ['plain', 'strict']) {
       hold.release(1)
       await b.untilMetric(CHANGED, changed + 1)
       assert.equal(await kept(module), undefined)
+      // The first as well has found its way to the second build.
+      await b.untilMetric(WAITING, 2)
       hold.release(2)
       assertSays(await second, { content: 'v2', from: 'build', kept: true })
       assertSays(await first, { content: 'v2', kept: true })
