@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
-import { LEVEL, type Levels, leaks } from './support/leaks'
+import { LEVEL, type Usage, leaks } from './support/leaks'
 import { createDatabase } from './support/postgres'
 import { Program, ROOT } from './support/program'
 
@@ -23,7 +23,7 @@ function program(t: TestContext, round: string, url = ''): Program {
      const round = ${round}
      const work = async (rounds) => { for (const number of rounds) await round(number) }
      const rounds = Array.from({ length: ${ROUNDS} }, (_, number) => number)
-     level(rounds, work, 100).then((levels) => { console.log(JSON.stringify(levels)); process.exit() })`,
+     level(rounds, work, 100).then((looks) => { console.log(JSON.stringify(looks)); process.exit() })`,
     url,
   )
 }
@@ -31,7 +31,7 @@ function program(t: TestContext, round: string, url = ''): Program {
 async function leaksOf(t: TestContext, round: string): Promise<string[]> {
   const ended = program(t, round)
   assert.equal(await ended.end(), 0, ended.stderr)
-  return leaks(JSON.parse(ended.printed.entries[0]!) as Levels)
+  return leaks(JSON.parse(ended.printed.entries[0]!) as Usage[])
 }
 
 /** Some megabytes of native memory. */
@@ -73,8 +73,8 @@ for (const [what, found, round] of [
       if (number === ${LAST}) await once(new Worker('setInterval(() => {}, 1000)', { eval: true }), 'online')
     }`,
   ],
-  ['the counters of each round', /^memory: /, `async () => { ${COUNTERS}; kept.push(generations) }`],
-  ['a megabyte in each round', /^memory: /, 'async () => { kept.push(Buffer.alloc(2 ** 20, 1)) }'],
+  ['the counters of each round', /^memory/, `async () => { ${COUNTERS}; kept.push(generations) }`],
+  ['a megabyte in each round', /^memory/, 'async () => { kept.push(Buffer.alloc(2 ** 20, 1)) }'],
 ] as const) {
   test(`${what} that is left behind is found`, { skip }, async (t) => {
     const all = await leaksOf(t, round)

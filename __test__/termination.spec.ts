@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL, encodeModuleInvalidation } from '../index.js'
-import { LEVEL, type Levels, leaks } from './support/leaks'
+import { LEVEL, type Usage, leaks } from './support/leaks'
 import { MODULE, REALM, adminOf } from './support/listening'
 import { randomFrom } from './support/mutate'
 import { type Admin, createDatabase } from './support/postgres'
@@ -111,10 +111,10 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
       }
 
       ;(async () => {
-        const levels = await level(rounds, terminate)
+        const looks = await level(rounds, terminate)
         // Using it still works.
         GenerationCounters.shared().bumpGlobalGeneration()
-        console.log(JSON.stringify(levels))
+        console.log(JSON.stringify(looks))
       })()
       `,
       url,
@@ -123,9 +123,9 @@ describe(`at random moments (TERMINATION_SEED=${SEED})`, () => {
     const ended = await program.end(LONG_MS).finally(stop)
     assert.equal(ended, 0, program.stderr)
     await backendsGone(admin)
-    const levels = JSON.parse(program.printed.entries[0]!) as Levels
-    t.diagnostic(JSON.stringify(levels))
-    assert.deepEqual(leaks(levels), [])
+    const looks = JSON.parse(program.printed.entries[0]!) as Usage[]
+    t.diagnostic(`resident memory, in MB: ${looks.map(({ rss }) => Math.round(rss / 2 ** 20)).join(' ')}`)
+    assert.deepEqual(leaks(looks), [])
   })
 
   test(`${ROUNDS / 5} processes end`, async (t) => {

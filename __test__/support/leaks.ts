@@ -1,4 +1,4 @@
-// What a process holds on to, seen from inside: it looks twice, and does the same work before each look.
+// What a process holds on to, seen from inside: it looks again and again, and does the same work before each look.
 
 export interface Usage {
   threads: string[]
@@ -8,16 +8,18 @@ export interface Usage {
   rss: number
 }
 
-/** Without `/proc` there is nothing to look at. */
-export type Levels = { before: Usage; after: Usage } | Record<string, never>
-
-/** What resident memory may grow by though nothing is kept: some MB were seen, in runs of any length. */
-const NOISE_MB = 16
+/**
+ * Resident memory grows by some tens of MB now and then though nothing is kept: V8 and the allocator return what they
+ * no longer need when they like. What leaks makes it grow by more than this after every piece of work.
+ */
+const NOISE_BYTES = 16 * 2 ** 20
+const LOOKS = 6
 
 /**
  * For a program: `level(rounds, work, patienceMs)` has `work` do the first half of the rounds, which fills what is
- * filled once (thread pools, the allocator's arenas, code caches), and then the second, and gives the `Levels`. Rejects
- * if a listener's thread is still there when patience is at its end.
+ * filled once (thread pools, the allocator's arenas, code caches), and then the second, and again as long as resident
+ * memory grows; it gives the `Usage` after each, or nothing where there is no `/proc` to look at. Rejects if a
+ * listener's thread is still there when patience is at its end.
  */
 export const LEVEL = `
   async function level(rounds, work, patienceMs = 10_000) {
@@ -27,7 +29,7 @@ export const LEVEL = `
       try { return [read(directory + '/' + name)] } catch { return [] }
     })
     const threads = () => look('/proc/self/task', (path) => readFileSync(path + '/comm', 'utf8').trim())
-    // A listener closes its connection politely, which takes a moment longer than the end of a worker.
+    // A listener closes its connection politely, and a name look-up ends when it likes: a moment after the worker.
     async function settled() {
       const end = performance.now() + patienceMs
       while (threads().includes('pg-generations')) {
@@ -37,25 +39,30 @@ export const LEVEL = `
       return { threads: threads(), files: look('/proc/self/fd', readlinkSync), rss: process.memoryUsage.rss() }
     }
     const half = Math.ceil(rounds.length / 2)
-    const proc = existsSync('/proc/self/task')
     await work(rounds.slice(0, half))
-    const before = proc ? await settled() : undefined
-    await work(rounds.slice(half))
-    const after = proc ? await settled() : undefined
-    return { before, after }
+    if (!existsSync('/proc/self/task')) return work(rounds.slice(half)).then(() => [])
+    const looks = [await settled()]
+    do {
+      await work(rounds.slice(half))
+      looks.push(await settled())
+    } while (looks.length < ${LOOKS} && looks.at(-1).rss - looks.at(-2).rss > ${NOISE_BYTES})
+    return looks
   }
 `
 
-/** What the second half of the work left behind, for people; empty if nothing. */
-export function leaks({ before, after }: Levels): string[] {
-  if (!before || !after) return []
+/** What the work left behind, for people; empty if nothing. */
+export function leaks(looks: readonly Usage[]): string[] {
+  const [first] = looks
+  const [previous, last] = looks.slice(-2)
+  if (!first || !previous || !last) return []
   const found = []
   for (const what of ['threads', 'files'] as const) {
-    if (after[what].length > before[what].length) {
-      found.push(`${what}: ${before[what].join(' ')} became ${after[what].join(' ')}`)
+    if (last[what].length > first[what].length) {
+      found.push(`${what}: ${first[what].join(' ')} became ${last[what].join(' ')}`)
     }
   }
-  const grownMB = (after.rss - before.rss) / 2 ** 20
-  if (grownMB > NOISE_MB) found.push(`memory: ${Math.round(grownMB)} MB more`)
+  if (last.rss - previous.rss > NOISE_BYTES) {
+    found.push(`memory, in MB: ${looks.map(({ rss }) => Math.round(rss / 2 ** 20)).join(' ')}`)
+  }
   return found
 }

@@ -4,12 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-
 use super::channels::Channels;
 use super::config::Settings;
 use super::facts::{Fact, QUESTIONS};
 use super::session::{Deaf, Session, limited};
+use super::thread;
 use super::tls::Verified;
 use super::worker::panic_text;
 use crate::error::Error;
@@ -45,23 +44,18 @@ pub fn examine(
     echoes: u32,
     reply: impl FnOnce(Findings) + Send + 'static,
 ) -> Result<(), Error> {
-    std::thread::Builder::new()
-        .name("pg-generations".into())
-        .spawn(move || {
-            let mut findings = Findings::default();
-            let look = AssertUnwindSafe(|| look(&settings, &channels, echoes, &mut findings));
-            let outcome = catch_unwind(look).unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic))));
-            findings.failure = outcome.err();
-            reply(findings);
-        })
-        .map(drop)
-        .map_err(|error| Error::Thread(Arc::new(error)))
+    thread::spawn(move || {
+        let mut findings = Findings::default();
+        let look = AssertUnwindSafe(|| look(&settings, &channels, echoes, &mut findings));
+        let outcome = catch_unwind(look).unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic))));
+        findings.failure = outcome.err();
+        reply(findings);
+    })
+    .map(drop)
 }
 
 fn look(settings: &Settings, channels: &[String], echoes: u32, findings: &mut Findings) -> Result<(), Error> {
-    let runtime =
-        Builder::new_current_thread().enable_all().build().map_err(|e| Error::Thread(Arc::new(e)))?;
-    let outcome = runtime.block_on(async {
+    let look = async {
         let mut session = Session::connect(settings).await?;
         findings.address = Some(session.address().to_string());
         findings.verified = Some(session.verified());
@@ -69,10 +63,8 @@ fn look(settings: &Settings, channels: &[String], echoes: u32, findings: &mut Fi
         let outcome = examine_session(&mut session, settings, channels, echoes, findings).await;
         session.close().await;
         outcome
-    });
-    // Not dropped: a name look-up may hang in one of its threads, and nobody is to wait for that.
-    runtime.shutdown_background();
-    outcome
+    };
+    thread::with_runtime(|runtime| runtime.block_on(look))?
 }
 
 async fn examine_session(

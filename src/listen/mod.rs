@@ -14,6 +14,7 @@ mod foreign;
 mod session;
 mod sql;
 mod subscription;
+mod thread;
 mod tls;
 mod worker;
 
@@ -149,15 +150,12 @@ impl Listener {
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::new(sink, channels));
         let worker = worker::Worker::new(settings, Arc::clone(&shared));
-        let thread = std::thread::Builder::new()
-            .name("pg-generations".into())
-            .spawn(move || {
-                if let Some(predecessor) = predecessor {
-                    predecessor.join();
-                }
-                worker.run();
-            })
-            .map_err(|error| Error::Thread(Arc::new(error)))?;
+        let thread = thread::spawn(move || {
+            if let Some(predecessor) = predecessor {
+                predecessor.join();
+            }
+            worker.run();
+        })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout_at};
 
 use super::config::Settings;
 use super::session::Session;
-use super::{Event, Shared, Sink, State};
+use super::{Event, Shared, Sink, State, thread};
 use crate::error::Error;
 
 /// The first pause after a loss is between this and twice this.
@@ -65,15 +65,13 @@ impl Worker {
 
     /// One session after another, until stopped or, at the start, until hopeless.
     fn listen_for_ever(&mut self) -> Result<(), Error> {
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(|e| Error::Thread(Arc::new(e)))?;
-        let outcome = self.sessions(&runtime);
-        if let Some(session) = self.session.take() {
-            runtime.block_on(session.close());
-        }
-        // Not dropped: a name look-up may hang in one of its threads, and nobody is to wait for that.
-        runtime.shutdown_background();
-        outcome
+        thread::with_runtime(|runtime| {
+            let outcome = self.sessions(runtime);
+            if let Some(session) = self.session.take() {
+                runtime.block_on(session.close());
+            }
+            outcome
+        })?
     }
 
     fn sessions(&mut self, runtime: &Runtime) -> Result<(), Error> {
