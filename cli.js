@@ -3540,6 +3540,34 @@ function look(connection) {
 }
 //#endregion
 //#region ts/events.ts
+/** What an operator should know of a connection on which these are heard. */
+function connectionTexts(heard) {
+	return {
+		lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
+		retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+		resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`
+	};
+}
+/** Tells the process of those events that have a text: by a warning with the code `PGGEN_` and the event's type. */
+function warner(texts) {
+	return (event) => {
+		const text = texts[event.type]?.(event);
+		if (text !== void 0) emitWarning(event.type, text);
+	};
+}
+warner({
+	...connectionTexts("invalidations"),
+	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
+	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
+	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
+});
+/** A warning of the process, with the code `PGGEN_` and the type of an event. */
+function emitWarning(type, text) {
+	process.emitWarning(text, {
+		type: "PgGenerationsWarning",
+		code: `PGGEN_${type.toUpperCase().replaceAll("-", "_")}`
+	});
+}
 /** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
 function printable(text) {
 	return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`);

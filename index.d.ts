@@ -186,13 +186,11 @@ declare class GenerationCounters {
 }
 //#endregion
 //#region ts/events.d.ts
-/** What happens to a listener. Every event has the time it happened `at`. */
-type ListenerEvent = {
-  at: Date;
-} & ({
-  /** First LISTEN after `start()`: in force and proven. */type: 'listening';
+/** What happens to whatever listens, by its connection. */
+type ConnectionEvent = {
+  /** First LISTEN after a start: in force, and proven to deliver. */type: 'listening';
 } | {
-  /** The connection was lost, or `start()` gave up. From here on invalidations may be missed. */type: 'lost'; /** Why, for people. */
+  /** The connection was lost, or could not be made. From here on notifications may be missed. */type: 'lost'; /** Why, for people. */
   cause: string; /** Why, for programs: one of the error codes. */
   code?: string;
 } | {
@@ -200,9 +198,15 @@ type ListenerEvent = {
   attempt: number; /** Why the latest did. */
   cause: string;
 } | {
-  /** Listening again. Everything that was snapshot before counts as changed. */type: 'resynced'; /** How long nothing was heard, in milliseconds. */
+  /** Listening again, to every channel. Everything that was snapshot before counts as changed. */type: 'resynced'; /** How long nothing was heard, in milliseconds. */
   gapMs: number;
 } | {
+  /** It ended: after `shutDown()`, or because it could not connect. */type: 'stopped';
+};
+/** What happens to a listener. Every event has the time it happened `at`. */
+type ListenerEvent = {
+  at: Date;
+} & (ConnectionEvent | {
   /** A payload that is no invalidation. At most one such event a second. */type: 'malformed'; /** The first such payload since the last event, cut to 200 characters. */
   payload: string; /** How many there were since the last event. */
   count: number;
@@ -213,45 +217,9 @@ type ListenerEvent = {
 } | {
   /** More calls were queued than `maxQueuedCalls`: one `bumpGlobalGeneration()` stands for them. */type: 'overflow'; /** How many it stands for. */
   dropped: number;
-} | {
-  /** The listener ended: after `shutDown()`, or because `start()` gave up. */type: 'stopped';
 });
 /** Where a listener is in its life. */
 type ListenerState = 'stopped' | 'connecting' | 'listening' | 'reconnecting';
-/** Counts since the listener was constructed, and where it stands. */
-interface ListenerStats {
-  /** Where the listener is in its life. */
-  state: ListenerState;
-  /** Since when. */
-  since: Date;
-  /** Notifications on the channel, malformed ones included. */
-  notifications: number;
-  /** Module URLs that notifications invalidated. */
-  moduleBumps: number;
-  /** Realms that notifications invalidated. */
-  realmBumps: number;
-  /** Times a notification invalidated everything. The global bump that ends a gap is not counted here. */
-  globalBumps: number;
-  /** Payloads that were no invalidation. */
-  malformed: number;
-  /** Times the connection was lost. */
-  gaps: number;
-  /** Times a lost connection was replaced. */
-  reconnects: number;
-  /** When the latest notification arrived. */
-  lastNotificationAt?: Date;
-  /** When the latest heartbeat came back. */
-  lastEchoAt?: Date;
-  /** How long the latest heartbeat took, in milliseconds. */
-  echoRoundTripMs?: number;
-  /** The process id of the server's backend; absent while there is no connection. */
-  backendPid?: number;
-  /**
-   * Which server and database the listener is connected to: a text to compare with what another connection gets from
-   * {@link SERVER_IDENTITY_QUERY}. Absent while there is no connection, and where the server does not tell.
-   */
-  server?: string;
-}
 //#endregion
 //#region ts/connection.d.ts
 /** A password, or a function that gives one; it is called before every attempt to connect. */
@@ -306,6 +274,45 @@ interface ConnectionOptions {
   connectionTimeoutMillis?: number | undefined;
 }
 //#endregion
+//#region ts/stats.d.ts
+/** Counts since construction of whatever listens, and where its connection stands. */
+interface ConnectionStats {
+  /** Where the connection is in its life. */
+  state: ListenerState;
+  /** Since when. */
+  since: Date;
+  /** Times the connection was lost. */
+  gaps: number;
+  /** Times a lost connection was replaced. */
+  reconnects: number;
+  /** When the latest heartbeat came back. */
+  lastEchoAt?: Date;
+  /** How long the latest heartbeat took, in milliseconds. */
+  echoRoundTripMs?: number;
+  /** The process id of the server's backend; absent while there is no connection. */
+  backendPid?: number;
+  /**
+   * Which server and database it is connected to: a text to compare with what another connection gets from
+   * {@link SERVER_IDENTITY_QUERY}. Absent while there is no connection, and where the server does not tell.
+   */
+  server?: string;
+}
+/** Counts since the listener was constructed, and where it stands. */
+interface ListenerStats extends ConnectionStats {
+  /** Notifications on the channel, malformed ones included. */
+  notifications: number;
+  /** Module URLs that notifications invalidated. */
+  moduleBumps: number;
+  /** Realms that notifications invalidated. */
+  realmBumps: number;
+  /** Times a notification invalidated everything. The global bump that ends a gap is not counted here. */
+  globalBumps: number;
+  /** Payloads that were no invalidation. */
+  malformed: number;
+  /** When the latest notification arrived. */
+  lastNotificationAt?: Date;
+}
+//#endregion
 //#region ts/client/events.d.ts
 /** A notification, as PostgreSQL delivers it. */
 interface Notification {
@@ -329,20 +336,7 @@ type NotificationGap = {
 /** What happens to a {@link NotificationClient}. Every event has the time it happened `at`. */
 type NotificationClientEvent = {
   at: Date;
-} & ({
-  /** Connected, and proven to deliver. */type: 'listening';
-} | {
-  /** The connection was lost, or could not be made. From here on notifications may be missed. */type: 'lost'; /** Why, for people. */
-  cause: string; /** Why, for programs: one of the error codes. */
-  code?: string;
-} | {
-  /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */type: 'retrying'; /** How many failed in a row. */
-  attempt: number; /** Why the latest did. */
-  cause: string;
-} | {
-  /** Listening to every channel again. */type: 'resynced'; /** How long nothing was heard, in milliseconds. */
-  gapMs: number;
-} | {
+} & (ConnectionEvent | {
   /** A handler, or an `onGap`, threw or rejected. The others were called all the same. */type: 'handler-error'; /** The channel it was subscribed to. */
   channel: string; /** What it threw. */
   error: unknown; /** The payload it was called with; absent if it was an `onGap`. */
@@ -351,33 +345,15 @@ type NotificationClientEvent = {
   /** Notifications were dropped, because JavaScript did not take them in time; each `onGap` of the channel is told. */type: 'overflow'; /** The channel. */
   channel: string; /** How many. */
   dropped: number;
-} | {
-  /** The client ended: after `shutDown()`, or because it could not connect. */type: 'stopped';
 });
 /** Counts since the client was constructed, and where it stands. */
-interface NotificationClientStats {
-  /** Where the connection is in its life. */
-  state: ListenerState;
-  /** Since when. */
-  since: Date;
+interface NotificationClientStats extends ConnectionStats {
   /** The channels that handlers are subscribed to, or about to be. */
   channels: number;
   /** Notifications that arrived for handlers. Those that listeners on this connection heard are in their own stats. */
   notifications: number;
   /** How many of them were dropped, because JavaScript did not take them in time. */
   dropped: number;
-  /** Times the connection was lost. */
-  gaps: number;
-  /** Times a lost connection was replaced. */
-  reconnects: number;
-  /** When the latest heartbeat came back. */
-  lastEchoAt?: Date;
-  /** How long the latest heartbeat took, in milliseconds. */
-  echoRoundTripMs?: number;
-  /** The process id of the server's backend; absent while there is no connection. */
-  backendPid?: number;
-  /** Which server and database it is connected to: see {@link SERVER_IDENTITY_QUERY}. */
-  server?: string;
 }
 //#endregion
 //#region ts/client/deps.d.ts
@@ -987,4 +963,4 @@ type WatchLine = {
   count: number;
 });
 //#endregion
-export { type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ConnectionOptions, type Connections, type DefinitionLookup, type DoctorCheck, type DoctorReport, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
+export { type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ConnectionEvent, type ConnectionOptions, type ConnectionStats, type Connections, type DefinitionLookup, type DoctorCheck, type DoctorReport, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };

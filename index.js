@@ -63,6 +63,15 @@ function messageOf(thrown) {
 function invalidArgument(message) {
 	return Object.assign(new TypeError(message), { code: "PGGEN_INVALID_ARGUMENT" });
 }
+/** Throws unless they are an object. */
+function requireOptions(options) {
+	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+}
+/** Throws if `value` is given and no function. */
+function optionalFunction(name, value) {
+	if (value === void 0 || value === null || typeof value === "function") return;
+	throw invalidArgument(`${name} must be a function, got ${typeof value}`);
+}
 /** Throws unless `value` is a string. */
 function requireString(name, value) {
 	if (typeof value !== "string") throw invalidArgument(`${name} must be a string, got ${typeName(value)}`);
@@ -358,9 +367,6 @@ var GenerationCounters = class GenerationCounters {
 		return Number(Atomics.load(head, 0)) <= snapshot && snapshot <= Number(Atomics.load(clock, 0)) && Number.isInteger(snapshot);
 	}
 };
-function requireOptions(options) {
-	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-}
 function requireCapacity(capacity) {
 	if (Number.isInteger(capacity) && capacity >= 1 && capacity <= _binding.MAX_CAPACITY) return;
 	throw invalidArgument(`capacity must be a whole number from 1 to ${_binding.MAX_CAPACITY}, got ${String(capacity)}`);
@@ -518,7 +524,7 @@ function checkDeps(deps) {
 	if (!counters && !isGiven(definitionLookup)) throw invalidArgument("give generations, definitionLookup, or both: there is nothing to bump");
 	if (isGiven(client) && !connectionOf(client)) throw invalidArgument("client must be a NotificationClient made by this very copy of the package");
 	if (isGiven(client) && isGiven(connection)) throw invalidArgument("give a client or a connection, not both");
-	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
+	optionalFunction("onEvent", onEvent);
 	if (isGiven(onGap) && onGap !== "discard" && onGap !== "trust") throw invalidArgument("onGap must be 'discard' or 'trust'");
 	if (isGiven(maxQueuedCalls) && !(Number.isInteger(maxQueuedCalls) && maxQueuedCalls > 0 && maxQueuedCalls < 2 ** 32)) throw invalidArgument(`maxQueuedCalls must be a positive whole number, got ${String(maxQueuedCalls)}`);
 	return counters;
@@ -545,7 +551,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if one makes no sense.
 */
 function checkFenceOptions(options) {
-	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
+	requireOptions(options);
 	const timeoutMs = durationOf("timeoutMs", options.timeoutMs ?? 5e3);
 	const afterLock = options.afterLock ?? false;
 	const inGap = options.inGap ?? "wait";
@@ -600,19 +606,28 @@ function publish(message) {
 }
 //#endregion
 //#region ts/events.ts
-const warned$1 = {
-	lost: ({ cause }) => `not listening for invalidations: ${cause}`,
-	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
-	resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
+/** What an operator should know of a connection on which these are heard. */
+function connectionTexts(heard) {
+	return {
+		lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
+		retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+		resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`
+	};
+}
+/** Tells the process of those events that have a text: by a warning with the code `PGGEN_` and the event's type. */
+function warner(texts) {
+	return (event) => {
+		const text = texts[event.type]?.(event);
+		if (text !== void 0) emitWarning(event.type, text);
+	};
+}
+/** Tells the process of what an operator should know. */
+const warn$1 = warner({
+	...connectionTexts("invalidations"),
 	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
 	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
 	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
-};
-/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
-function warn$1(event) {
-	const text = warned$1[event.type]?.(event);
-	if (text !== void 0) emitWarning(event.type, text);
-}
+});
 /** A warning of the process, with the code `PGGEN_` and the type of an event. */
 function emitWarning(type, text) {
 	process.emitWarning(text, {
@@ -909,10 +924,25 @@ function handled(promise) {
 	return promise;
 }
 //#endregion
+//#region ts/stats.ts
+/** What a feed has counted, and the state of its run, as users are told of them. */
+function connectionStats({ name, since }, { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server }) {
+	return {
+		state: name,
+		since,
+		gaps,
+		reconnects,
+		...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
+		...echoRoundTripMs !== void 0 && { echoRoundTripMs },
+		...backendPid !== void 0 && { backendPid },
+		...server !== void 0 && { server }
+	};
+}
+//#endregion
 //#region ts/client/deps.ts
 /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 function checkClientDeps({ onEvent, maxQueuedBytes }) {
-	if (isGiven(onEvent) && typeof onEvent !== "function") throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`);
+	optionalFunction("onEvent", onEvent);
 	if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`);
 }
 /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type, or PostgreSQL would cut the name. */
@@ -921,24 +951,17 @@ function checkSubscribe(channel, handler, options) {
 	const problem = channel.isWellFormed() ? (0, _binding.checkChannel)(channel) : "the name of a channel must be well-formed Unicode";
 	if (isGiven(problem)) throw invalidArgument(problem);
 	if (typeof handler !== "function") throw invalidArgument(`handler must be a function, got ${typeof handler}`);
-	if (typeof options !== "object" || options === null) throw invalidArgument("options must be an object");
-	const { onGap } = options;
-	if (isGiven(onGap) && typeof onGap !== "function") throw invalidArgument(`onGap must be a function, got ${typeof onGap}`);
+	requireOptions(options);
+	optionalFunction("onGap", options.onGap);
 }
 //#endregion
 //#region ts/client/events.ts
-const warned = {
-	lost: ({ cause }) => `not listening for notifications: ${cause}`,
-	retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
-	resynced: ({ gapMs }) => `listening for notifications again after ${Math.round(gapMs)} ms`,
+/** Tells the process of what an operator should know. */
+const warn = warner({
+	...connectionTexts("notifications"),
 	"handler-error": ({ channel, error }) => `a handler of the channel ${printable(channel)} threw: ${messageOf(error)}`,
 	overflow: ({ channel, dropped }) => `dropped ${dropped} notifications on the channel ${printable(channel)}`
-};
-/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
-function warn(event) {
-	const text = warned[event.type]?.(event);
-	if (text !== void 0) emitWarning(event.type, text);
-}
+});
 //#endregion
 //#region ts/client/topics.ts
 /** So many notifications are taken over from native memory at a time. */
@@ -1087,8 +1110,6 @@ function isThenable(value) {
 }
 //#endregion
 //#region ts/client/client.ts
-/** How long a `subscribe()` may take if nothing else is said. */
-const DEFAULT_LIMIT_MS = 3e4;
 const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20;
 /**
 * Listens to any number of channels for any number of handlers, on one connection and one native thread. Once it was
@@ -1164,11 +1185,11 @@ var NotificationClient = class {
 		checkSubscribe(channel, handler, options);
 		const connection = this.#connection();
 		if ("code" in connection) throw PgGenerationsError.from(connection);
-		const limitMs = this.#deps.connectTimeoutMs ?? DEFAULT_LIMIT_MS;
+		const { connectTimeoutMs } = resolveTimings(this.#deps);
 		return this.#topics.subscribe(connection, channel, {
 			handler,
 			onGap: options.onGap
-		}, limitMs);
+		}, connectTimeoutMs);
 	}
 	/**
 	* Ends every subscription, and the listeners on this connection, and closes it, within two seconds whatever the network
@@ -1186,19 +1207,10 @@ var NotificationClient = class {
 	}
 	/** Counts since construction, and where the client stands. Costs a few microseconds. */
 	stats() {
-		const { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server } = (0, _binding.tally)(this.#replay.feed);
-		const { name, since } = this.#runs.state;
 		return {
-			state: name,
-			since,
+			...connectionStats(this.#runs.state, (0, _binding.tally)(this.#replay.feed)),
 			channels: this.#topics.size,
-			...this.#topics.tally(),
-			gaps,
-			reconnects,
-			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
-			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
-			...backendPid !== void 0 && { backendPid },
-			...server !== void 0 && { server }
+			...this.#topics.tally()
 		};
 	}
 	/** The connection there is, or a new one. */
@@ -1382,17 +1394,16 @@ var ModuleCacheInvalidationListener = class {
 	}
 	/** Counts since construction, and where the listener stands. Costs a few microseconds. */
 	stats() {
-		const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = (0, _binding.tally)(this.#replay.feed);
-		const { name, since } = this.#runs.state;
+		const counted = (0, _binding.tally)(this.#replay.feed);
+		const { notifications, moduleBumps, realmBumps, globalBumps, malformed, lastNotificationAt } = counted;
 		return {
-			state: name,
-			since,
-			...counts,
-			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) },
-			...lastEchoAt !== void 0 && { lastEchoAt: new Date(lastEchoAt) },
-			...echoRoundTripMs !== void 0 && { echoRoundTripMs },
-			...backendPid !== void 0 && { backendPid },
-			...server !== void 0 && { server }
+			...connectionStats(this.#runs.state, counted),
+			notifications,
+			moduleBumps,
+			realmBumps,
+			globalBumps,
+			malformed,
+			...lastNotificationAt !== void 0 && { lastNotificationAt: new Date(lastNotificationAt) }
 		};
 	}
 	/** Begins a run; the counters are unproven from here on, also if it comes to nothing. */

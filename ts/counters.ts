@@ -20,7 +20,7 @@ import {
 } from '#binding'
 import type { CountersHandle } from '#binding'
 
-import { invalidArgument, requireString, requireStrings } from './errors'
+import { invalidArgument, requireOptions, requireString, requireStrings } from './errors'
 
 /** Options of {@link GenerationCounters}. */
 export interface GenerationCountersOptions {
@@ -243,10 +243,6 @@ export class GenerationCounters {
       Number.isInteger(snapshot)
     )
   }
-}
-
-function requireOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
 }
 
 function requireCapacity(capacity: number): void {

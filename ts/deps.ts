@@ -5,7 +5,7 @@ import { connectionOf } from './client/connections'
 import type { ConnectionOptions } from './connection'
 import { nativeCounters } from './counters'
 import type { GenerationCounters } from './counters'
-import { invalidArgument } from './errors'
+import { invalidArgument, optionalFunction, requireOptions } from './errors'
 import type { ListenerEvent } from './events'
 
 /** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
@@ -95,9 +95,7 @@ export function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHa
   if (isGiven(client) && isGiven(connection)) {
     throw invalidArgument('give a client or a connection, not both')
   }
-  if (isGiven(onEvent) && typeof onEvent !== 'function') {
-    throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
-  }
+  optionalFunction('onEvent', onEvent)
   if (isGiven(onGap) && onGap !== 'discard' && onGap !== 'trust') {
     throw invalidArgument("onGap must be 'discard' or 'trust'")
   }
@@ -139,7 +137,7 @@ const LONGEST_MS = 2 ** 31 - 1
 export function checkFenceOptions(options: FenceOptions): {
   [K in keyof FenceOptions]-?: NonNullable<FenceOptions[K]>
 } {
-  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
+  requireOptions(options)
   const timeoutMs = durationOf('timeoutMs', options.timeoutMs ?? 5_000)
   const afterLock = options.afterLock ?? false
   const inGap = options.inGap ?? 'wait'

@@ -72,6 +72,17 @@ export function invalidArgument(message: string): TypeError & Coded<'PGGEN_INVAL
   return Object.assign(new TypeError(message), { code: 'PGGEN_INVALID_ARGUMENT' } as const)
 }
 
+/** Throws unless they are an object. */
+export function requireOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
+}
+
+/** Throws if `value` is given and no function. */
+export function optionalFunction(name: string, value: unknown): void {
+  if (value === undefined || value === null || typeof value === 'function') return
+  throw invalidArgument(`${name} must be a function, got ${typeof value}`)
+}
+
 /** Throws unless `value` is a string. */
 export function requireString(name: string, value: unknown): asserts value is string {
   if (typeof value !== 'string') throw invalidArgument(`${name} must be a string, got ${typeName(value)}`)

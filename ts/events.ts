@@ -1,13 +1,13 @@
 import { messageOf } from './errors'
 
-/** What happens to a listener. Every event has the time it happened `at`. */
-export type ListenerEvent = { at: Date } & (
+/** What happens to whatever listens, by its connection. */
+export type ConnectionEvent =
   | {
-      /** First LISTEN after `start()`: in force and proven. */
+      /** First LISTEN after a start: in force, and proven to deliver. */
       type: 'listening'
     }
   | {
-      /** The connection was lost, or `start()` gave up. From here on invalidations may be missed. */
+      /** The connection was lost, or could not be made. From here on notifications may be missed. */
       type: 'lost'
       /** Why, for people. */
       cause: string
@@ -23,11 +23,19 @@ export type ListenerEvent = { at: Date } & (
       cause: string
     }
   | {
-      /** Listening again. Everything that was snapshot before counts as changed. */
+      /** Listening again, to every channel. Everything that was snapshot before counts as changed. */
       type: 'resynced'
       /** How long nothing was heard, in milliseconds. */
       gapMs: number
     }
+  | {
+      /** It ended: after `shutDown()`, or because it could not connect. */
+      type: 'stopped'
+    }
+
+/** What happens to a listener. Every event has the time it happened `at`. */
+export type ListenerEvent = { at: Date } & (
+  | ConnectionEvent
   | {
       /** A payload that is no invalidation. At most one such event a second. */
       type: 'malformed'
@@ -50,65 +58,40 @@ export type ListenerEvent = { at: Date } & (
       /** How many it stands for. */
       dropped: number
     }
-  | {
-      /** The listener ended: after `shutDown()`, or because `start()` gave up. */
-      type: 'stopped'
-    }
 )
 
 /** Where a listener is in its life. */
 export type ListenerState = 'stopped' | 'connecting' | 'listening' | 'reconnecting'
 
-/** Counts since the listener was constructed, and where it stands. */
-export interface ListenerStats {
-  /** Where the listener is in its life. */
-  state: ListenerState
-  /** Since when. */
-  since: Date
-  /** Notifications on the channel, malformed ones included. */
-  notifications: number
-  /** Module URLs that notifications invalidated. */
-  moduleBumps: number
-  /** Realms that notifications invalidated. */
-  realmBumps: number
-  /** Times a notification invalidated everything. The global bump that ends a gap is not counted here. */
-  globalBumps: number
-  /** Payloads that were no invalidation. */
-  malformed: number
-  /** Times the connection was lost. */
-  gaps: number
-  /** Times a lost connection was replaced. */
-  reconnects: number
-  /** When the latest notification arrived. */
-  lastNotificationAt?: Date
-  /** When the latest heartbeat came back. */
-  lastEchoAt?: Date
-  /** How long the latest heartbeat took, in milliseconds. */
-  echoRoundTripMs?: number
-  /** The process id of the server's backend; absent while there is no connection. */
-  backendPid?: number
-  /**
-   * Which server and database the listener is connected to: a text to compare with what another connection gets from
-   * {@link SERVER_IDENTITY_QUERY}. Absent while there is no connection, and where the server does not tell.
-   */
-  server?: string
+type Texts<Event extends { type: string }> = {
+  [K in Event['type']]?: (event: Extract<Event, { type: K }>) => string
 }
 
-const warned: { [K in ListenerEvent['type']]?: (event: Extract<ListenerEvent, { type: K }>) => string } = {
-  lost: ({ cause }) => `not listening for invalidations: ${cause}`,
-  retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
-  resynced: ({ gapMs }) => `listening for invalidations again after ${Math.round(gapMs)} ms`,
+/** What an operator should know of a connection on which these are heard. */
+export function connectionTexts(heard: string): Texts<ConnectionEvent> {
+  return {
+    lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
+    retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+    resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`,
+  }
+}
+
+/** Tells the process of those events that have a text: by a warning with the code `PGGEN_` and the event's type. */
+export function warner<Event extends { type: string }>(texts: Texts<Event>): (event: Event) => void {
+  return (event) => {
+    const text = (texts[event.type as Event['type']] as ((event: Event) => string) | undefined)?.(event)
+    if (text !== undefined) emitWarning(event.type, text)
+  }
+}
+
+/** Tells the process of what an operator should know. */
+export const warn: (event: ListenerEvent) => void = warner({
+  ...connectionTexts('invalidations'),
   malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
   'handler-error': ({ error, payload }) =>
     `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
   overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`,
-}
-
-/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
-export function warn(event: ListenerEvent): void {
-  const text = (warned[event.type] as ((event: ListenerEvent) => string) | undefined)?.(event)
-  if (text !== undefined) emitWarning(event.type, text)
-}
+})
 
 /** A warning of the process, with the code `PGGEN_` and the type of an event. */
 export function emitWarning(type: string, text: string): void {

@@ -10,9 +10,11 @@ import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
 import { emit, warn } from './events'
-import type { ListenerState, ListenerStats } from './events'
+import type { ListenerState } from './events'
 import { Replay } from './replay'
 import { Runs } from './runs'
+import { connectionStats } from './stats'
+import type { ListenerStats } from './stats'
 
 /**
  * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
@@ -134,19 +136,16 @@ export class ModuleCacheInvalidationListener {
 
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
   stats(): ListenerStats {
-    const { lastNotificationAt, lastEchoAt, echoRoundTripMs, backendPid, server, ...counts } = tally(
-      this.#replay.feed,
-    )
-    const { name, since } = this.#runs.state
+    const counted = tally(this.#replay.feed)
+    const { notifications, moduleBumps, realmBumps, globalBumps, malformed, lastNotificationAt } = counted
     return {
-      state: name,
-      since,
-      ...counts,
+      ...connectionStats(this.#runs.state, counted),
+      notifications,
+      moduleBumps,
+      realmBumps,
+      globalBumps,
+      malformed,
       ...(lastNotificationAt !== undefined && { lastNotificationAt: new Date(lastNotificationAt) }),
-      ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
-      ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),
-      ...(backendPid !== undefined && { backendPid }),
-      ...(server !== undefined && { server }),
     }
   }
 

@@ -9,6 +9,7 @@ import { emit } from '../events'
 import type { ListenerState } from '../events'
 import { Replay } from '../replay'
 import { Runs } from '../runs'
+import { connectionStats } from '../stats'
 import { offerConnection } from './connections'
 import { checkClientDeps, checkSubscribe } from './deps'
 import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './deps'
@@ -16,8 +17,6 @@ import { warn } from './events'
 import type { NotificationClientEvent, NotificationClientStats } from './events'
 import { Topics } from './topics'
 
-/** How long a `subscribe()` may take if nothing else is said. */
-const DEFAULT_LIMIT_MS = 30_000
 const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
 
 /**
@@ -103,8 +102,8 @@ export class NotificationClient {
     checkSubscribe(channel, handler, options)
     const connection = this.#connection()
     if ('code' in connection) throw PgGenerationsError.from(connection)
-    const limitMs = this.#deps.connectTimeoutMs ?? DEFAULT_LIMIT_MS
-    return this.#topics.subscribe(connection, channel, { handler, onGap: options.onGap }, limitMs)
+    const { connectTimeoutMs } = resolveTimings(this.#deps)
+    return this.#topics.subscribe(connection, channel, { handler, onGap: options.onGap }, connectTimeoutMs)
   }
 
   /**
@@ -125,19 +124,10 @@ export class NotificationClient {
 
   /** Counts since construction, and where the client stands. Costs a few microseconds. */
   stats(): NotificationClientStats {
-    const { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server } = tally(this.#replay.feed)
-    const { name, since } = this.#runs.state
     return {
-      state: name,
-      since,
+      ...connectionStats(this.#runs.state, tally(this.#replay.feed)),
       channels: this.#topics.size,
       ...this.#topics.tally(),
-      gaps,
-      reconnects,
-      ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
-      ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),
-      ...(backendPid !== undefined && { backendPid }),
-      ...(server !== undefined && { server }),
     }
   }
 

@@ -2,7 +2,7 @@ import { checkChannel } from '#binding'
 
 import type { ConnectionOptions } from '../connection'
 import { isGiven } from '../deps'
-import { invalidArgument, requireString } from '../errors'
+import { invalidArgument, optionalFunction, requireOptions, requireString } from '../errors'
 import type { NotificationGap, NotificationClientEvent, Notification } from './events'
 
 /** What a {@link NotificationClient} works with. Everything is optional; the connection comes from `PG…` variables then. */
@@ -55,9 +55,7 @@ export interface Subscription {
 
 /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 export function checkClientDeps({ onEvent, maxQueuedBytes }: NotificationClientDeps): void {
-  if (isGiven(onEvent) && typeof onEvent !== 'function') {
-    throw invalidArgument(`onEvent must be a function, got ${typeof onEvent}`)
-  }
+  optionalFunction('onEvent', onEvent)
   if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) {
     throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`)
   }
@@ -73,9 +71,6 @@ export function checkSubscribe(channel: unknown, handler: unknown, options: unkn
   if (typeof handler !== 'function') {
     throw invalidArgument(`handler must be a function, got ${typeof handler}`)
   }
-  if (typeof options !== 'object' || options === null) throw invalidArgument('options must be an object')
-  const { onGap } = options as SubscribeOptions
-  if (isGiven(onGap) && typeof onGap !== 'function') {
-    throw invalidArgument(`onGap must be a function, got ${typeof onGap}`)
-  }
+  requireOptions(options)
+  optionalFunction('onGap', (options as SubscribeOptions).onGap)
 }

@@ -1,6 +1,7 @@
 import { messageOf } from '../errors'
-import { emitWarning, printable } from '../events'
-import type { ListenerState } from '../events'
+import { connectionTexts, printable, warner } from '../events'
+import type { ConnectionEvent } from '../events'
+import type { ConnectionStats } from '../stats'
 
 /** A notification, as PostgreSQL delivers it. */
 export interface Notification {
@@ -30,32 +31,7 @@ export type NotificationGap = { channel: string } & (
 
 /** What happens to a {@link NotificationClient}. Every event has the time it happened `at`. */
 export type NotificationClientEvent = { at: Date } & (
-  | {
-      /** Connected, and proven to deliver. */
-      type: 'listening'
-    }
-  | {
-      /** The connection was lost, or could not be made. From here on notifications may be missed. */
-      type: 'lost'
-      /** Why, for people. */
-      cause: string
-      /** Why, for programs: one of the error codes. */
-      code?: string
-    }
-  | {
-      /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */
-      type: 'retrying'
-      /** How many failed in a row. */
-      attempt: number
-      /** Why the latest did. */
-      cause: string
-    }
-  | {
-      /** Listening to every channel again. */
-      type: 'resynced'
-      /** How long nothing was heard, in milliseconds. */
-      gapMs: number
-    }
+  | ConnectionEvent
   | {
       /** A handler, or an `onGap`, threw or rejected. The others were called all the same. */
       type: 'handler-error'
@@ -74,53 +50,22 @@ export type NotificationClientEvent = { at: Date } & (
       /** How many. */
       dropped: number
     }
-  | {
-      /** The client ended: after `shutDown()`, or because it could not connect. */
-      type: 'stopped'
-    }
 )
 
 /** Counts since the client was constructed, and where it stands. */
-export interface NotificationClientStats {
-  /** Where the connection is in its life. */
-  state: ListenerState
-  /** Since when. */
-  since: Date
+export interface NotificationClientStats extends ConnectionStats {
   /** The channels that handlers are subscribed to, or about to be. */
   channels: number
   /** Notifications that arrived for handlers. Those that listeners on this connection heard are in their own stats. */
   notifications: number
   /** How many of them were dropped, because JavaScript did not take them in time. */
   dropped: number
-  /** Times the connection was lost. */
-  gaps: number
-  /** Times a lost connection was replaced. */
-  reconnects: number
-  /** When the latest heartbeat came back. */
-  lastEchoAt?: Date
-  /** How long the latest heartbeat took, in milliseconds. */
-  echoRoundTripMs?: number
-  /** The process id of the server's backend; absent while there is no connection. */
-  backendPid?: number
-  /** Which server and database it is connected to: see {@link SERVER_IDENTITY_QUERY}. */
-  server?: string
 }
 
-type Warned = {
-  [K in NotificationClientEvent['type']]?: (event: Extract<NotificationClientEvent, { type: K }>) => string
-}
-
-const warned: Warned = {
-  lost: ({ cause }) => `not listening for notifications: ${cause}`,
-  retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
-  resynced: ({ gapMs }) => `listening for notifications again after ${Math.round(gapMs)} ms`,
+/** Tells the process of what an operator should know. */
+export const warn: (event: NotificationClientEvent) => void = warner({
+  ...connectionTexts('notifications'),
   'handler-error': ({ channel, error }) =>
     `a handler of the channel ${printable(channel)} threw: ${messageOf(error)}`,
   overflow: ({ channel, dropped }) => `dropped ${dropped} notifications on the channel ${printable(channel)}`,
-}
-
-/** Tells the process of an event that an operator should know of: a warning with the code `PGGEN_` and its type. */
-export function warn(event: NotificationClientEvent): void {
-  const text = (warned[event.type] as ((event: NotificationClientEvent) => string) | undefined)?.(event)
-  if (text !== undefined) emitWarning(event.type, text)
-}
+})
