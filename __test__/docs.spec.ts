@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'node:test'
+import { Metrics } from '../examples/realm-server/metrics'
 import { realmLockKey } from '../index.js'
 import { blocks, pages } from './support/documents'
 import { adminOf } from './support/listening'
@@ -96,6 +97,19 @@ test('every command exists', () => {
     assert(name in scripts, `${place}: there is no ${name}`)
   }
   assert(found > 1)
+})
+
+test('the example exports metrics by the names that are documented', () => {
+  const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
+  const documented = new Set(Array.from(page.matchAll(/^\| `(pg_generations_\w+)/gm), ([, name]) => name))
+  const { registry } = new Metrics(() => assert.fail('nobody asks for values'))
+  const exported = registry.getMetricsAsArray().map(({ name }) => name)
+  const ours = exported.filter((name) => name.startsWith('pg_generations_'))
+  assert(ours.length > 10)
+  assert.deepEqual(
+    ours.filter((name) => !documented.has(name)),
+    [],
+  )
 })
 
 test('SQL says what the package says', async (t) => {

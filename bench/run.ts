@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { PostgresServer } from '../tools/postgres/cluster'
 import { buildPrograms, Sender } from './harness/bare'
 import type { Context, Row } from './harness/context'
-import { type Machine, machine } from './harness/machine'
+import { type Machine, load, machine } from './harness/machine'
 import { writePage } from './report/page'
 import { type RowResult } from './report/result'
 import { asText } from './report/text'
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     await sender.stop()
     await server.dispose()
   }
-  report.machine.loadAtEnd = machine().load
+  report.machine.loadAtEnd = load()
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   const isComplete = values.only === undefined && scale === 1 && !values.json
   if (isComplete || values.page) await writePage(report, values.sweep ? 'sweeps' : 'benchmarks')

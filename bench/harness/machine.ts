@@ -37,6 +37,11 @@ export function machine(): Machine {
       'postgres.js': version('postgres'),
       'pg-listen': version('pg-listen'),
     },
-    load: loadavg()[0] ?? NaN,
+    load: load(),
   }
+}
+
+/** The load average of the last minute. */
+export function load(): number {
+  return loadavg()[0] ?? NaN
 }

@@ -1,9 +1,9 @@
 // JavaScript is busy half of the time, in bursts, and checks at the end of each: what does it miss?
-import { CONTENDERS, type ContenderName } from '../contenders'
+import { CONTENDERS, type ContenderName, monotonic } from '../contenders'
 import { type Context, scaled } from '../harness/context'
 import { moduleURL, notify, REALM } from '../harness/payloads'
 import { type Burst, NodeReceiver } from '../harness/receiver'
-import { monotonic } from '../contenders'
+import { spread } from '../harness/statistics'
 import { type Comparison, type RowResult, figure } from '../report/result'
 
 const PERIOD = 100_000
@@ -34,18 +34,17 @@ export async function busy(context: Context): Promise<RowResult> {
     const { checks, missed } = verdicts.get(name)!
     return (100 * missed.length) / checks
   }
-  const one = (value: number) => ({ median: value, low: value, high: value })
   const comparisons: Comparison[] = [
-    { what: 'missed, pg-generations', value: one(share('pg-generations')), atMost: 1.5, unit: '%' },
+    { what: 'missed, pg-generations', value: spread([share('pg-generations')]), atMost: 1.5, unit: '%' },
     {
       what: 'age of the oldest that it missed',
-      value: one(Math.max(0, ...verdicts.get('pg-generations')!.missed) / 1e3),
+      value: spread([Math.max(0, ...verdicts.get('pg-generations')!.missed) / 1e3]),
       atMost: 1,
       unit: 'ms',
     },
     {
       what: 'missed, pg-generations with a fence',
-      value: one(share('pg-generations, fenced')),
+      value: spread([share('pg-generations, fenced')]),
       atMost: 0,
       unit: '%',
     },
@@ -76,7 +75,7 @@ export async function busy(context: Context): Promise<RowResult> {
         file: 'busy',
         title: 'Checks at the end of a burst that miss an invalidation',
         unit: '%',
-        bars: subjects.map((name) => ({ label: name, ...one(share(name)) })),
+        bars: subjects.map((name) => ({ label: name, ...spread([share(name)]) })),
       },
     ],
   }

@@ -60,8 +60,8 @@ export async function footprint(context: Context): Promise<RowResult> {
         what: '`require`, against the quickest JavaScript client',
         value: ratio(load, 'pg-generations', JS_CLIENTS),
       },
-      { what: 'native binary, stripped', value: same(binary), atMost: 4, unit: 'MB' },
-      { what: 'installed, all files', value: same(installed() / 1e6), unit: 'MB' },
+      { what: 'native binary, stripped', value: spread([binary]), atMost: 4, unit: 'MB' },
+      { what: 'installed, all files', value: spread([installed() / 1e6]), unit: 'MB' },
     ],
     notes: [
       'The package depends on no other. Stacks of threads count only as far as they are used.',
@@ -88,8 +88,4 @@ function installed(): number {
   const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] }
   const paths = [...files, 'package.json', 'README.md', 'LICENSE'].map((file) => join(ROOT, file))
   return [...paths, addon()].reduce((sum, path) => sum + statSync(path).size, 0)
-}
-
-function same(value: number) {
-  return { median: value, low: value, high: value }
 }
