@@ -1,0 +1,165 @@
+// The connections that are given to the strict protocol, and mistakes with them: no transaction is left open.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Client, Pool } from 'pg'
+import { type SqlClient, StrictCache, type StrictCacheOptions } from '../index.js'
+import { adminOf } from './support/listening'
+import { MODULE, REALM, database, participant, rowsOf } from './support/strict'
+
+test('a client in a transaction is refused, and its transaction is left alone', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const client = await connect()
+  await client.query('BEGIN')
+  await client.query('INSERT INTO modules VALUES ($1)', [MODULE])
+  await assert.rejects(cache.persist(client, job()), { code: 'PGGEN_IN_TRANSACTION' })
+  await assert.rejects(cache.clearAll(client, { delete: () => assert.fail() }), {
+    code: 'PGGEN_IN_TRANSACTION',
+  })
+  await client.query('COMMIT')
+  assert.equal(await rowsOf(client), 1)
+  await client.query('BEGIN')
+  await assert.rejects(client.query('SELECT 1 / 0'))
+  await assert.rejects(cache.persist(client, job()), { code: '25P02' })
+})
+
+test('a client that is in use is refused, and what it is used for goes on', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const client = await connect()
+  const first = cache.persist(client, job())
+  await assert.rejects(cache.persist(client, job()), { code: 'PGGEN_IN_TRANSACTION' })
+  await assert.rejects(
+    cache.clearAll((work) => work(client), { delete: () => assert.fail() }),
+    {
+      code: 'PGGEN_IN_TRANSACTION',
+    },
+  )
+  assert.equal((await first).outcome, 'persisted')
+  assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+})
+
+/** A client that does not wait for the answer to a statement: what node-postgres comes to after `query_timeout`. */
+function notWaiting(client: Client, statement: string): SqlClient {
+  return {
+    async query(text, values) {
+      const answer = client.query(text, values)
+      if (!text.startsWith(statement)) return answer
+      answer.catch(() => {})
+      throw new Error('it takes too long')
+    },
+  }
+}
+
+for (const statement of ['BEGIN', "SELECT set_config('lock_timeout'", 'SELECT pg_advisory', 'COMMIT']) {
+  test(`no transaction stays open when nobody waits for the answer to ${statement}`, async (t) => {
+    const url = await database()
+    const { cache, connect, job } = await participant(t, url)
+    const client = await connect()
+    const write = async () => 'nothing'
+    await assert.rejects(cache.persist(notWaiting(client, statement), job({ write })), /it takes too long/)
+    assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+  })
+}
+
+test('who lends a connection is told that it could not be rolled back', async (t) => {
+  const [url, other] = [await database(), await database()]
+  const { cache, job } = await participant(t, url)
+  const elsewhere = notWaiting((await adminOf(t, other)).client, 'ROLLBACK')
+  const write = async () => 'nothing'
+  let lent: Promise<unknown> | undefined
+  const withClient = <T>(work: (client: SqlClient) => Promise<T>): Promise<T> => {
+    const result = work(elsewhere)
+    lent = result
+    return result
+  }
+  await assert.rejects(cache.persist(withClient, job({ write })), /it takes too long/)
+  await assert.rejects(lent!, /it takes too long/)
+})
+
+test('what fails is rolled back and told', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const client = await connect()
+  const failure = new Error('on purpose')
+  const failing = async (lent: Client): Promise<string> => {
+    await lent.query('INSERT INTO modules VALUES ($1)', [MODULE])
+    throw failure
+  }
+  await assert.rejects(cache.persist(client, job({ write: failing })), failure)
+  const swallowing = async (lent: Client): Promise<string> => {
+    await lent.query('INSERT INTO modules VALUES ($1)', [MODULE])
+    await lent.query('SELECT 1 / 0').catch(() => {})
+    return 'I think'
+  }
+  await assert.rejects(cache.persist(client, job({ write: swallowing })), { code: 'PGGEN_ROLLED_BACK' })
+  const locking = async (lent: Client): Promise<string> => {
+    await lent.query('SELECT pg_advisory_xact_lock(1)')
+    return 'never'
+  }
+  const holder = await connect()
+  await holder.query('SELECT pg_advisory_lock(1)')
+  const impatient = new StrictCache({ listener: (await participant(t, url)).listener, lockTimeoutMs: 50 })
+  await assert.rejects(
+    impatient.persist(client, job({ write: locking })),
+    { code: '55P03' },
+    "the caller's own lock",
+  )
+  assert.equal(await rowsOf(client), 0)
+  assert.equal((await cache.persist(client, job())).outcome, 'persisted', 'the client is as good as before')
+})
+
+test('a connection that is lost in the middle does not end the process', async (t) => {
+  const url = await database()
+  const { cache, job } = await participant(t, url)
+  const client = new Client(url)
+  await client.connect()
+  const admin = await adminOf(t, url)
+  const dying = async (lent: Client): Promise<string> => {
+    await admin.terminate((lent as Client & { processID: number }).processID)
+    await lent.query('SELECT 1')
+    return 'never'
+  }
+  await assert.rejects(cache.persist(client, job({ write: dying })))
+  client.on('error', () => {})
+  await client.end()
+})
+
+test('options and jobs that make no sense are refused', async (t) => {
+  const url = await database()
+  const { cache, connect, job, listener } = await participant(t, url)
+  const expected = { name: 'TypeError', code: 'PGGEN_INVALID_ARGUMENT' }
+  const options: unknown[] = [
+    {},
+    { listener: {} },
+    { listener, maxConnections: 1 },
+    { listener, lockTimeoutMs: -1 },
+    { listener, fenceTimeoutMs: 'soon' },
+    { listener, idleTimeoutMs: 1_000 },
+  ]
+  for (const wrong of options) assert.throws(() => new StrictCache(wrong as StrictCacheOptions), expected)
+  const client = await connect()
+  const jobs: object[] = [
+    { snapshot: 'now' },
+    { builtFrom: {} },
+    { builtFrom: null },
+    { builtFrom: { '': [MODULE] } },
+    { builtFrom: { [REALM]: MODULE } },
+    { builtFrom: { [REALM]: [''] } },
+    { write: undefined },
+  ]
+  for (const wrong of jobs) await assert.rejects(cache.persist(client, { ...job(), ...wrong }), expected)
+  await assert.rejects(cache.persist({} as Client, job()), expected)
+  // It has a query(), and runs every statement on any of its connections.
+  const pool = new Pool({ connectionString: url })
+  t.after(() => pool.end())
+  await assert.rejects(cache.persist(pool as unknown as Client, job()), expected)
+  await assert.rejects(cache.clearRealm(client, { resolvedRealmURL: '', delete: async () => {} }), expected)
+  const fanOut = async () => 'x' as unknown as string[]
+  await assert.rejects(
+    cache.invalidate(client, { resolvedRealmURL: REALM, fanOut, delete: async () => {} }),
+    expected,
+  )
+  await assert.rejects(cache.clearAll(client, {} as never), expected)
+  assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+})
