@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Reply;
+use super::deadlines::expire;
 use crate::error::Error;
 
 /// What somebody waits for, and for how long.
@@ -147,21 +148,8 @@ impl Fences {
 
     /// Fails everyone whose time is up, for ever.
     pub async fn expire(&self) -> Infallible {
-        let mut asked = self.asked.subscribe();
-        loop {
-            asked.mark_unchanged();
-            let next = self.queue.lock().waiting.iter().filter_map(|waiting| waiting.deadline).min();
-            let due = async {
-                match next {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = due => self.fail_late(Instant::now()),
-                _ = asked.changed() => {}
-            }
-        }
+        let next = || self.queue.lock().waiting.iter().filter_map(|waiting| waiting.deadline).min();
+        expire(&self.asked, next, |now| self.fail_late(now)).await
     }
 
     fn fail_late(&self, now: Instant) {

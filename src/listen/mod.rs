@@ -5,6 +5,7 @@
 
 mod channels;
 mod config;
+mod deadlines;
 mod dial;
 mod examine;
 mod facts;

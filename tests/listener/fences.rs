@@ -9,7 +9,9 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::{Covers, Fence, InGap, Listener};
 use pg_generations::payload::CHANNEL;
 
-use crate::harness::{Harness, REALM, fence, patient, shut_down, silent_server, started, wait, watchful};
+use crate::harness::{
+    Harness, REALM, fence, patient, shut_down, silent_server, started, unhurried, wait, watchful,
+};
 use crate::support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, until};
 
 const BOTH: [Covers; 2] = [Covers::Acknowledged, Covers::Released];
@@ -322,9 +324,9 @@ fn behind_a_stuck_commit_only_the_lighter_kind_gets_through() {
     let server = PostgresServer::start();
     let admin = Admin::connect(&server.url);
     let harness = Harness::new();
-    let listener = harness.listen(&server.url, watchful());
+    let listener = harness.listen(&server.url, unhurried());
     crate::stalls::with_a_stuck_commit(&server, &admin, || {
-        let soon = Fence { limit: watchful().heartbeat_timeout * 2, ..waiting(Covers::Released) };
+        let soon = Fence { limit: Duration::from_secs(1), ..waiting(Covers::Released) };
         assert_eq!(code(fence(&listener, soon)), "PGGEN_FENCE_TIMEOUT");
         fence(&listener, waiting(Covers::Acknowledged)).unwrap();
     });

@@ -183,6 +183,11 @@ pub fn watchful() -> Timings {
     }
 }
 
+/// Short heartbeats again, for tests in which none is late, though the machine may have much else to do.
+pub fn unhurried() -> Timings {
+    Timings { heartbeat_timeout: Duration::from_secs(6), ..watchful() }
+}
+
 /// A server that accepts and says nothing: its backlog takes connections, and nobody serves them.
 pub fn silent_server() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::{Covers, Fence, InGap, State, Timings};
 use serde_json::json;
 
-use crate::harness::{Harness, fence, patient, shut_down, started, watchful};
+use crate::harness::{Harness, fence, patient, shut_down, started, unhurried};
 use crate::support::{Admin, DEADLINE, PostgresServer, until};
 
 /// The smallest queue that can be had, of 8 kB each.
@@ -35,7 +35,7 @@ fn a_full_queue_is_no_loss() {
     let server = server();
     let admin = Admin::connect(&server.url);
     let harness = Harness::new();
-    let listener = harness.listen(&server.url, watchful());
+    let listener = harness.listen(&server.url, unhurried());
     let idler = Admin::connect(&server.url);
     idler.execute("LISTEN another");
     idler.execute("BEGIN");
@@ -67,7 +67,7 @@ fn a_full_queue_is_no_loss() {
 
     // Nothing can be proven now.
     let another = Harness::new();
-    let timings = Timings { connect_timeout: DEADLINE, ..watchful() };
+    let timings = Timings { connect_timeout: DEADLINE, ..unhurried() };
     let starting = another.spawn(&server.url, timings);
     another.record.wait_for("retrying 1 PGGEN_SERVER_ERROR", 1);
     assert_eq!(another.check(another.counters.snapshot()), Verdict::Unproven);

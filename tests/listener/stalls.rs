@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pg_generations::listen::{Fields, Password, PasswordFuture, Settings, Timings};
 
-use crate::harness::{Harness, patient, shut_down, started, watchful};
+use crate::harness::{Harness, patient, shut_down, started, unhurried, watchful};
 use crate::support::{Admin, Database, PostgresServer, until};
 
 /// Has a commit wait for a standby that never comes, and `meanwhile` done while it does. Such a commit holds the lock
@@ -40,7 +40,7 @@ fn a_stuck_commit_is_no_loss() {
     let server = PostgresServer::start();
     let admin = Admin::connect(&server.url);
     let harness = Harness::new();
-    let listener = harness.listen(&server.url, watchful());
+    let listener = harness.listen(&server.url, unhurried());
     with_a_stuck_commit(&server, &admin, || {
         let waiting = format!(
             "SELECT query FROM pg_stat_activity WHERE pid = {} AND wait_event_type = 'Lock'",

@@ -7,7 +7,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::Timings;
 use serde_json::json;
 
-use crate::harness::{Harness, shut_down, started, watchful};
+use crate::harness::{Harness, shut_down, started, unhurried, watchful};
 use crate::support::{Admin, DEADLINE, PostgresServer, StopMode, until};
 
 /// Its recovery, if it has one, lasts for as long as there is a file `hold`.
@@ -66,7 +66,7 @@ fn a_server_that_is_starting_up_is_waited_for() {
 fn a_server_that_is_shutting_down_is_heard_to_the_end() {
     let server = server();
     let (gap, start) = (Harness::new(), Harness::new());
-    let reconnecting = gap.listen(&server.url, watchful());
+    let reconnecting = gap.listen(&server.url, unhurried());
     let admin = Admin::connect(&server.url);
     let (before, starting) = scope(|scope| {
         let stopping = scope.spawn(|| server.stop(StopMode::Smart));

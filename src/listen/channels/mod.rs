@@ -3,16 +3,21 @@
 //! Any thread subscribes and leaves. The listener's thread brings the session into line, one statement at a time, and
 //! tells those who wait when it has. Knows nothing of how a session does that.
 
+mod subscriber;
+
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+pub(super) use self::subscriber::Place;
+use self::subscriber::{Answers, Standing, Subscriber};
+use super::deadlines::expire;
 use super::{Event, Reply, Sink, State};
 use crate::error::Error;
 
@@ -31,7 +36,7 @@ pub(super) struct Channels {
 struct Book {
     phase: Phase,
     /// Without empty lists.
-    entries: HashMap<String, Vec<Entry>>,
+    subscribers: HashMap<String, Vec<Subscriber>>,
     next_ticket: u64,
 }
 
@@ -40,35 +45,6 @@ enum Phase {
     Listening { backend_pid: i32, server: Option<String> },
     Closed(Error),
 }
-
-struct Entry {
-    ticket: u64,
-    sink: Arc<dyn Sink>,
-    standing: Standing,
-    place: Arc<Place>,
-    waiting: Vec<Waiting>,
-    /// To be told of its end.
-    leaving: Vec<Reply>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Standing {
-    /// LISTEN was never in force for it.
-    Wanted { limit: Duration, deadline: Option<Instant> },
-    /// LISTEN is in force; in a gap, it was and will be again.
-    Kept,
-    /// Its owner has left; UNLISTEN is still to be said.
-    Leaving,
-}
-
-struct Waiting {
-    /// With the error it fails with then.
-    deadline: Option<(Instant, Error)>,
-    reply: Reply,
-}
-
-/// Where a subscription is in its life, since when, and what ended it.
-pub(super) struct Place(Mutex<(State, SystemTime, Option<Error>)>);
 
 /// What a session has to do next about a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,35 +57,23 @@ pub(super) enum Step {
     Settle(String),
 }
 
-/// Answers that wait until the book is closed.
-#[derive(Default)]
-struct Answers(Vec<(Reply, Result<(), Error>)>);
-
 impl Channels {
     pub fn new(sink: Arc<dyn Sink>, own: Vec<String>) -> Self {
-        let book = Book { phase: Phase::Gap, entries: HashMap::new(), next_ticket: 0 };
+        let book = Book { phase: Phase::Gap, subscribers: HashMap::new(), next_ticket: 0 };
         Self { sink, own: own.into_iter().collect(), book: Mutex::new(book), changed: watch::Sender::new(()) }
     }
 
     /// Adds a subscriber, who fails unless LISTEN is in force for them within `limit`. Gives their ticket and place.
     pub fn add(&self, channel: &str, sink: Arc<dyn Sink>, limit: Duration) -> (u64, Arc<Place>) {
-        let place = Arc::new(Place(Mutex::new((State::Connecting, SystemTime::now(), None))));
         let mut book = self.book.lock();
         let ticket = book.next_ticket;
         book.next_ticket += 1;
-        let standing = Standing::Wanted { limit, deadline: Instant::now().checked_add(limit) };
-        let entry = Entry {
-            ticket,
-            sink,
-            standing,
-            place: Arc::clone(&place),
-            waiting: Vec::new(),
-            leaving: Vec::new(),
-        };
+        let subscriber = Subscriber::new(ticket, sink, limit);
+        let place = subscriber.place();
         if let Phase::Closed(reason) = &book.phase {
-            entry.fail(reason, &mut Answers::default());
+            subscriber.fail(reason, &mut Answers::default());
         } else {
-            book.entries.entry(channel.to_owned()).or_default().push(entry);
+            book.subscribers.entry(channel.to_owned()).or_default().push(subscriber);
             self.changed.send_replace(());
         }
         (ticket, place)
@@ -128,14 +92,12 @@ impl Channels {
         let mut book = self.book.lock();
         let answer = match (place.state().0, book.find(channel, ticket)) {
             (State::Listening, _) => Ok(()),
-            (State::Connecting | State::Reconnecting, Some(entry)) => {
-                let deadline =
-                    limit.and_then(|(limit, late)| Some((Instant::now().checked_add(limit)?, late)));
-                entry.waiting.push(Waiting { deadline, reply });
+            (State::Connecting | State::Reconnecting, Some(subscriber)) => {
+                subscriber.wait(limit, reply);
                 self.changed.send_replace(());
                 return;
             }
-            _ => Err(place.0.lock().2.clone().unwrap_or(Error::Stopped)),
+            _ => Err(place.end()),
         };
         drop(book);
         reply(answer);
@@ -149,12 +111,12 @@ impl Channels {
         let is_last = !self.own.contains(channel) && book.is_last(channel, ticket);
         let has_session = matches!(book.phase, Phase::Listening { .. });
         match book.find(channel, ticket) {
-            None => answers.0.push((reply, Ok(()))),
-            Some(entry) => {
-                let was = entry.leave(&mut answers);
-                entry.leaving.push(reply);
+            None => answers.add(reply, Ok(())),
+            Some(subscriber) => {
+                let was = subscriber.leave(&mut answers);
+                subscriber.wait_for_end(reply);
                 if was != Standing::Leaving && !(was == Standing::Kept && is_last && has_session) {
-                    book.take(&mut answers, |at, entry| at == channel && entry.ticket == ticket);
+                    book.take(&mut answers, |at, subscriber| at == channel && subscriber.ticket() == ticket);
                 }
                 self.changed.send_replace(());
             }
@@ -166,7 +128,8 @@ impl Channels {
     /// The channels that a session has to have from its start.
     pub fn kept(&self) -> HashSet<String> {
         let book = self.book.lock();
-        let kept = book.entries.iter().filter(|(_, list)| list.iter().any(|e| e.standing == Standing::Kept));
+        let kept =
+            book.subscribers.iter().filter(|(_, list)| list.iter().any(|s| s.standing() == Standing::Kept));
         kept.map(|(channel, _)| channel).chain(&self.own).cloned().collect()
     }
 
@@ -185,8 +148,9 @@ impl Channels {
 
     fn next_step(&self, present: &HashSet<String>) -> Option<Step> {
         let book = self.book.lock();
-        for (channel, list) in &book.entries {
-            let any = |what: fn(&Standing) -> bool| list.iter().any(|entry| what(&entry.standing));
+        for (channel, list) in &book.subscribers {
+            let any =
+                |what: fn(&Standing) -> bool| list.iter().any(|subscriber| what(&subscriber.standing()));
             let (new, leaving) =
                 (any(|s| matches!(s, Standing::Wanted { .. })), any(|s| *s == Standing::Leaving));
             let wanted = new || any(|s| *s == Standing::Kept) || self.own.contains(channel);
@@ -198,7 +162,7 @@ impl Channels {
             }
         }
         let unwanted =
-            |channel: &&String| !book.entries.contains_key(*channel) && !self.own.contains(*channel);
+            |channel: &&String| !book.subscribers.contains_key(*channel) && !self.own.contains(*channel);
         present.iter().find(unwanted).map(|channel| Step::Unlisten(channel.clone()))
     }
 
@@ -207,15 +171,12 @@ impl Channels {
         let mut answers = Answers::default();
         let mut book = self.book.lock();
         // First, because a subscriber's successor may have the same sink.
-        book.take(&mut answers, |at, entry| at == channel && entry.standing == Standing::Leaving);
-        let Book { phase, entries, .. } = &mut *book;
+        book.take(&mut answers, |at, subscriber| at == channel && subscriber.standing() == Standing::Leaving);
+        let Book { phase, subscribers, .. } = &mut *book;
         if let Phase::Listening { backend_pid, server } = phase {
             let listening = Event::Listening { backend_pid: *backend_pid, server: server.as_deref() };
-            for entry in entries.get_mut(channel).into_iter().flatten() {
-                if matches!(entry.standing, Standing::Wanted { .. }) {
-                    entry.standing = Standing::Kept;
-                    entry.listening(listening, &mut answers);
-                }
+            for subscriber in subscribers.get_mut(channel).into_iter().flatten() {
+                subscriber.keep(listening, &mut answers);
             }
         }
         drop(book);
@@ -224,7 +185,7 @@ impl Channels {
 
     /// The session does not have this channel any more.
     pub fn left(&self, channel: &str) {
-        self.take(|at, entry| at == channel && entry.standing == Standing::Leaving);
+        self.take(|at, subscriber| at == channel && subscriber.standing() == Standing::Leaving);
     }
 
     /// The server does not let us have this channel: fails all who are waiting for it.
@@ -236,21 +197,7 @@ impl Channels {
 
     /// Fails everyone whose time is up, for ever.
     pub async fn expire(&self) -> Infallible {
-        let mut changed = self.changed.subscribe();
-        loop {
-            changed.mark_unchanged();
-            let next = self.book.lock().next_deadline();
-            let due = async {
-                match next {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = due => self.fail_late(Instant::now()),
-                _ = changed.changed() => {}
-            }
-        }
+        expire(&self.changed, || self.book.lock().next_deadline(), |now| self.fail_late(now)).await
     }
 
     fn fail_late(&self, now: Instant) {
@@ -261,11 +208,8 @@ impl Channels {
             _ => None,
         });
         let mut answers = Answers::default();
-        for entry in self.book.lock().entries.values_mut().flatten() {
-            let is_late = |waiting: &mut Waiting| waiting.deadline.as_ref().is_some_and(|(at, _)| *at <= now);
-            for Waiting { deadline, reply } in entry.waiting.extract_if(.., is_late) {
-                answers.0.push((reply, deadline.map_or(Ok(()), |(_, late)| Err(late))));
-            }
+        for subscriber in self.book.lock().subscribers.values_mut().flatten() {
+            subscriber.give_up(now, &mut answers);
         }
         answers.give();
     }
@@ -274,22 +218,22 @@ impl Channels {
     fn fail(&self, reason: impl Fn(&str, Standing) -> Option<Error>) {
         let mut answers = Answers::default();
         let mut book = self.book.lock();
-        for (channel, list) in &mut book.entries {
+        for (channel, list) in &mut book.subscribers {
             let mut stay = Vec::with_capacity(list.len());
-            for entry in list.drain(..) {
-                match reason(channel, entry.standing) {
-                    Some(error) => entry.fail(&error, &mut answers),
-                    None => stay.push(entry),
+            for subscriber in list.drain(..) {
+                match reason(channel, subscriber.standing()) {
+                    Some(error) => subscriber.fail(&error, &mut answers),
+                    None => stay.push(subscriber),
                 }
             }
             *list = stay;
         }
-        book.entries.retain(|_, list| !list.is_empty());
+        book.subscribers.retain(|_, list| !list.is_empty());
         drop(book);
         answers.give();
     }
 
-    fn take(&self, whom: impl Fn(&str, &Entry) -> bool) {
+    fn take(&self, whom: impl Fn(&str, &Subscriber) -> bool) {
         let mut answers = Answers::default();
         self.book.lock().take(&mut answers, whom);
         answers.give();
@@ -304,13 +248,15 @@ impl Channels {
         book.enter(event);
         let mut told = Ok(());
         if !was_closed {
-            for entry in book.entries.values_mut().flatten() {
-                let outcome = catch_unwind(AssertUnwindSafe(|| entry.tell(event, &mut answers)));
+            for subscriber in book.subscribers.values_mut().flatten() {
+                let outcome = catch_unwind(AssertUnwindSafe(|| subscriber.tell(event, &mut answers)));
                 told = told.and(outcome);
             }
         }
         match event {
-            Event::Lost { .. } => book.take(&mut answers, |_, entry| entry.standing == Standing::Leaving),
+            Event::Lost { .. } => {
+                book.take(&mut answers, |_, subscriber| subscriber.standing() == Standing::Leaving)
+            }
             Event::Stopped => book.take(&mut answers, |_, _| true),
             _ => {}
         }
@@ -327,10 +273,8 @@ impl Sink for Channels {
                 self.sink.event(event);
             }
             let book = self.book.lock();
-            for entry in book.entries.get(channel).into_iter().flatten() {
-                if entry.standing == Standing::Kept {
-                    entry.sink.event(event);
-                }
+            for subscriber in book.subscribers.get(channel).into_iter().flatten() {
+                subscriber.hear(event);
             }
             return;
         }
@@ -341,25 +285,24 @@ impl Sink for Channels {
 }
 
 impl Book {
-    fn find(&mut self, channel: &str, ticket: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(channel)?.iter_mut().find(|entry| entry.ticket == ticket)
+    fn find(&mut self, channel: &str, ticket: u64) -> Option<&mut Subscriber> {
+        self.subscribers.get_mut(channel)?.iter_mut().find(|subscriber| subscriber.ticket() == ticket)
     }
 
     /// Whether nobody else has the channel, or wants it.
     fn is_last(&self, channel: &str, ticket: u64) -> bool {
-        let mut others =
-            self.entries.get(channel).into_iter().flatten().filter(|entry| entry.ticket != ticket);
-        others.all(|other| other.standing == Standing::Leaving)
+        let mut all = self.subscribers.get(channel).into_iter().flatten();
+        all.all(|each| each.ticket() == ticket || each.standing() == Standing::Leaving)
     }
 
-    /// Takes entries away for good.
-    fn take(&mut self, answers: &mut Answers, whom: impl Fn(&str, &Entry) -> bool) {
-        for (channel, list) in &mut self.entries {
-            for entry in list.extract_if(.., |entry| whom(channel, entry)) {
-                entry.end(Error::Stopped, answers);
+    /// Takes some away for good.
+    fn take(&mut self, answers: &mut Answers, whom: impl Fn(&str, &Subscriber) -> bool) {
+        for (channel, list) in &mut self.subscribers {
+            for subscriber in list.extract_if(.., |subscriber| whom(channel, subscriber)) {
+                subscriber.end(Error::Stopped, answers);
             }
         }
-        self.entries.retain(|_, list| !list.is_empty());
+        self.subscribers.retain(|_, list| !list.is_empty());
     }
 
     fn enter(&mut self, event: Event<'_>) {
@@ -378,99 +321,6 @@ impl Book {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let of = |entry: &Entry| {
-            let own = match entry.standing {
-                Standing::Wanted { deadline, .. } => deadline,
-                Standing::Kept | Standing::Leaving => None,
-            };
-            let waiting = entry.waiting.iter().filter_map(|waiting| Some(waiting.deadline.as_ref()?.0));
-            waiting.chain(own).min()
-        };
-        self.entries.values().flatten().filter_map(of).min()
-    }
-}
-
-impl Entry {
-    fn tell(&mut self, event: Event<'_>, answers: &mut Answers) {
-        match (event, self.standing) {
-            (Event::Stopping, _) => {
-                self.leave(answers);
-            }
-            (_, Standing::Leaving) => {}
-            (Event::Resynced { .. }, Standing::Kept) => self.listening(event, answers),
-            (Event::Lost { .. }, Standing::Kept) => {
-                self.place.enter(State::Reconnecting, None);
-                self.sink.event(event);
-            }
-            (Event::Echo { .. }, Standing::Kept) | (Event::Retrying { .. }, _) => self.sink.event(event),
-            (Event::Failed { error }, _) => {
-                self.place.enter(State::Stopped, Some(error.clone()));
-                self.answer(&Err(error.clone()), answers);
-                self.sink.event(event);
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells the sink and changes the state as one step: whoever has heard of it finds the state, and whoever finds the
-    /// state can rely on all that the sink did.
-    fn listening(&mut self, event: Event<'_>, answers: &mut Answers) {
-        let mut place = self.place.0.lock();
-        self.sink.event(event);
-        *place = (State::Listening, SystemTime::now(), None);
-        drop(place);
-        self.answer(&Ok(()), answers);
-    }
-
-    /// Ends it for its owner; gives what it was before.
-    fn leave(&mut self, answers: &mut Answers) -> Standing {
-        let was = std::mem::replace(&mut self.standing, Standing::Leaving);
-        if was != Standing::Leaving {
-            self.place.enter(State::Stopped, Some(Error::Stopped));
-            self.answer(&Err(Error::Stopped), answers);
-            self.sink.event(Event::Stopping);
-        }
-        was
-    }
-
-    fn fail(mut self, error: &Error, answers: &mut Answers) {
-        self.place.enter(State::Stopped, Some(error.clone()));
-        self.answer(&Err(error.clone()), answers);
-        self.sink.event(Event::Failed { error });
-        self.end(error.clone(), answers);
-    }
-
-    fn end(mut self, reason: Error, answers: &mut Answers) {
-        self.place.enter(State::Stopped, Some(reason.clone()));
-        self.answer(&Err(reason), answers);
-        answers.0.extend(self.leaving.drain(..).map(|reply| (reply, Ok(()))));
-        self.sink.event(Event::Stopped);
-    }
-
-    fn answer(&mut self, outcome: &Result<(), Error>, answers: &mut Answers) {
-        answers.0.extend(self.waiting.drain(..).map(|waiting| (waiting.reply, outcome.clone())));
-    }
-}
-
-impl Place {
-    pub fn state(&self) -> (State, SystemTime) {
-        let place = self.0.lock();
-        (place.0, place.1)
-    }
-
-    /// Nothing follows after `Stopped`.
-    fn enter(&self, state: State, reason: Option<Error>) {
-        let mut place = self.0.lock();
-        if place.0 != State::Stopped && place.0 != state {
-            *place = (state, SystemTime::now(), reason);
-        }
-    }
-}
-
-impl Answers {
-    fn give(self) {
-        for (reply, outcome) in self.0 {
-            reply(outcome);
-        }
+        self.subscribers.values().flatten().filter_map(Subscriber::next_deadline).min()
     }
 }
