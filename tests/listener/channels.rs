@@ -9,7 +9,7 @@ use pg_generations::listen::{
     Covers, Event, Fence, Fields, InGap, Listener, Listens, Settings, Sink, State, Subscription, Timings,
 };
 
-use crate::harness::{Harness, patient, shut_down, started, wait, watchful};
+use crate::harness::{Harness, patient, shut_down, started, unhurried, wait};
 use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// What a subscriber was told: `"listening"`, `"heard PAYLOAD"`, `"lost"`, …
@@ -167,7 +167,7 @@ fn every_subscription_lasts_over_a_loss() {
     let database = Database::create();
     let admin = database.admin();
     let harness = Harness::new();
-    let listener = harness.listen(&database.url, watchful());
+    let listener = harness.listen(&database.url, unhurried());
     let subscriptions: Vec<_> = ["a", "b", "a"].map(|name| subscribed(&listener, name)).into();
     for round in 1..=3 {
         admin.terminate(harness.backend());
@@ -247,7 +247,7 @@ fn who_comes_in_a_gap_waits_for_its_end_or_their_own() {
     let database = Database::create();
     let proxy = Proxy::to(&database.url);
     let harness = Harness::new();
-    let listener = harness.listen(&proxy.url(&database.url), watchful());
+    let listener = harness.listen(&proxy.url(&database.url), unhurried());
     let (old, old_ear) = subscribed(&listener, "old");
     proxy.refuse();
     proxy.cut();
@@ -340,7 +340,7 @@ fn a_sink_that_panics_keeps_nobody_from_being_told() {
     let admin = database.admin();
     for at in ["lost", "resynced", "heard boom"] {
         let harness = Harness::new();
-        let listener = harness.listen(&database.url, watchful());
+        let listener = harness.listen(&database.url, unhurried());
         let quiet = [subscribed(&listener, "c"), subscribed(&listener, "d")];
         let (_panics, ear) = subscribed(&listener, "c");
         let more = [subscribed(&listener, "c"), subscribed(&listener, "d")];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
-use crate::harness::{Harness, patient, shut_down, started, watchful};
+use crate::harness::{Harness, patient, shut_down, started, unhurried};
 use crate::support::{Admin, DEADLINE, PostgresServer, Proxy, StopMode, until};
 
 fn either(first: &PostgresServer, second: &PostgresServer) -> String {
@@ -77,7 +77,7 @@ fn a_start_waits_for_a_standby_to_be_promoted() {
     let primary = PostgresServer::start();
     let standby = primary.standby();
     let harness = Harness::new();
-    let timings = Timings { connect_timeout: DEADLINE, ..watchful() };
+    let timings = Timings { connect_timeout: DEADLINE, ..unhurried() };
     let listener = harness.spawn(&standby.url, timings);
     harness.record.wait_for("retrying", 2);
     assert_eq!(listener.state().0, State::Connecting);
@@ -93,7 +93,7 @@ fn a_listener_follows_when_the_primary_dies() {
     let primary = PostgresServer::start();
     let standby = primary.standby();
     let harness = Harness::new();
-    let listener = harness.listen(&either(&primary, &standby), watchful());
+    let listener = harness.listen(&either(&primary, &standby), unhurried());
     harness.assert_hears(&Admin::connect(&primary.url));
     let before = harness.counters.snapshot();
     assert_eq!(harness.check(before), Verdict::Unchanged);
@@ -123,7 +123,7 @@ fn a_listener_follows_when_the_primary_dies() {
 fn a_listener_waits_when_its_own_server_comes_back_as_a_standby() {
     let server = PostgresServer::start();
     let harness = Harness::new();
-    let listener = harness.listen(&server.url, watchful());
+    let listener = harness.listen(&server.url, unhurried());
     let before = harness.counters.snapshot();
     server.stop(StopMode::Fast);
     std::fs::write(server.data.join("standby.signal"), "").unwrap();

@@ -4,7 +4,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::IDENTITY;
 use pg_generations::payload::{self, CHANNEL};
 
-use crate::harness::{Harness, MODULE, REALM, patient, shut_down, watchful};
+use crate::harness::{Harness, MODULE, REALM, patient, shut_down, unhurried};
 use crate::support::{Admin, Database, PostgresServer, until};
 
 #[test]
@@ -75,7 +75,7 @@ fn counters_are_unproven_until_listening_and_older_snapshots_are_changed() {
 fn the_session_is_prepared_to_idle_and_to_be_recognised() {
     let database = Database::create();
     let harness = Harness::new();
-    let listener = harness.listen(&database.url, watchful());
+    let listener = harness.listen(&database.url, unhurried());
     let admin = database.admin();
     let name = format!("pg-generations/{}", std::process::id());
     assert!(admin.backends(&name).contains(&harness.backend()));
@@ -150,7 +150,7 @@ fn notifications_are_heard_in_the_middle_of_heartbeats() {
     let harness = Harness::new();
     let timings = pg_generations::listen::Timings {
         heartbeat_interval: std::time::Duration::from_millis(1),
-        ..watchful()
+        ..unhurried()
     };
     let listener = harness.listen(&database.url, timings);
     let admin = database.admin();

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use pg_generations::generations::Verdict;
 
-use crate::harness::{Harness, shut_down, watchful};
+use crate::harness::{Harness, shut_down, unhurried};
 use crate::support::{Admin, PostgresServer, Proxy, until};
 
 /// Where `moving.test` is at the moment.
@@ -63,7 +63,7 @@ fn follow(name: &Path) {
     let mut url = url::Url::parse(&one.url(&servers[0].url)).unwrap();
     url.set_host(Some("moving.test")).unwrap();
     let harness = Harness::new();
-    let listener = harness.listen(url.as_str(), watchful());
+    let listener = harness.listen(url.as_str(), unhurried());
     listens_to(&harness, &admins[0], &one);
 
     // The first server is still there, and would take us.

@@ -10,7 +10,7 @@ use pg_generations::error::Error;
 use pg_generations::listen::Timings;
 use serde_json::json;
 
-use crate::harness::{Harness, patient, shut_down, started, watchful};
+use crate::harness::{Harness, patient, shut_down, started, unhurried};
 use crate::support::{Admin, DEADLINE, PostgresServer, until};
 
 /// Its certificate is for `localhost`. Nobody is refused but for what the roles' names say.
@@ -203,7 +203,7 @@ fn once_listening_a_refusal_is_retried_for_ever() {
     let server = serve("server.crt");
     let harness = Harness::new();
     let settings = "sslmode=verify-full&sslrootcert=$ca.crt";
-    let listener = harness.listen(&url(&server, "postgres", "localhost", settings), watchful());
+    let listener = harness.listen(&url(&server, "postgres", "localhost", settings), unhurried());
     Admin::connect(&server.url).execute("ALTER SYSTEM SET ssl = off");
     server.restart();
     until("a refusal for want of TLS", || {
@@ -228,7 +228,7 @@ fn certificates_are_read_anew_for_every_attempt() {
     put("ca.crt");
     let harness = Harness::new();
     let settings = format!("sslmode=verify-full&sslrootcert={}", roots.display());
-    let listener = harness.listen(&url(server, "postgres", "localhost", &settings), watchful());
+    let listener = harness.listen(&url(server, "postgres", "localhost", &settings), unhurried());
     put("another-ca.crt");
     Admin::connect(&server.url).terminate(harness.backend());
     harness.record.wait_for("retrying 1 PGGEN_TLS", 1);

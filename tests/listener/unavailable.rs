@@ -7,7 +7,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::Timings;
 use serde_json::json;
 
-use crate::harness::{Harness, shut_down, started, unhurried, watchful};
+use crate::harness::{Harness, shut_down, started, unhurried};
 use crate::support::{Admin, DEADLINE, PostgresServer, StopMode, until};
 
 /// Its recovery, if it has one, lasts for as long as there is a file `hold`.
@@ -28,14 +28,14 @@ fn was_turned_away(harness: &Harness) -> bool {
 }
 
 fn lasting() -> Timings {
-    Timings { connect_timeout: DEADLINE, ..watchful() }
+    Timings { connect_timeout: DEADLINE, ..unhurried() }
 }
 
 #[test]
 fn a_server_that_is_starting_up_is_waited_for() {
     let server = server();
     let (gap, start) = (Harness::new(), Harness::new());
-    let reconnecting = gap.listen(&server.url, watchful());
+    let reconnecting = gap.listen(&server.url, unhurried());
     let before = gap.counters.snapshot();
     server.stop(StopMode::Fast);
     for file in ["recovery.signal", "hold"] {
