@@ -1,6 +1,6 @@
 //! Several subscriptions to several channels on one connection, over all that can happen to it.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -218,6 +218,63 @@ fn a_listen_under_way_when_the_connection_dies_is_said_again() {
     }
 }
 
+/// Both while the listener's thread is busy elsewhere, so that nothing has been said to the server when it goes on.
+#[test]
+fn who_comes_while_the_last_leaves_takes_its_place() {
+    struct Busy(Barrier);
+    impl Sink for Busy {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Notification { .. } = event {
+                self.0.wait();
+                self.0.wait();
+            }
+        }
+    }
+    let database = Database::create();
+    let admin = database.admin();
+    let busy = Arc::new(Busy(Barrier::new(2)));
+    let settings = Settings::new(Fields::from_url(&database.url).unwrap(), patient()).unwrap();
+    let sink = Arc::clone(&busy) as Arc<dyn Sink>;
+    let listener = Listener::spawn(settings, vec!["own".into()], sink, None).unwrap();
+    let (leaver, old) = subscribed(&listener, "c");
+    admin.notify("own", "");
+    busy.0.wait();
+    let (sender, gone) = mpsc::channel();
+    leaver.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    let (newcomer, new) = subscribing(&listener, "c");
+    assert!(gone.try_recv().is_err());
+    busy.0.wait();
+    assert!(gone.recv_timeout(DEADLINE).unwrap());
+    wait(|reply| newcomer.when_listening(reply)).unwrap();
+    assert_eq!(last_statement(&admin), r#"LISTEN "c""#, "the channel was never given up");
+    admin.notify("c", "1");
+    fenced(&newcomer);
+    assert_eq!(new.told(), ["listening", "heard 1"]);
+    assert_eq!(old.told(), ["listening", "stopping", "stopped"]);
+    shut_down(&listener);
+}
+
+#[test]
+fn who_has_left_hears_nothing_more_though_the_server_does_not_know_yet() {
+    let database = Database::create();
+    let admin = database.admin();
+    let proxy = Proxy::to(&database.url);
+    let listener = connection(&proxy.url(&database.url), patient());
+    let (leaver, ear) = subscribed(&listener, "c");
+    let (_stays, other) = subscribed(&listener, "other");
+    proxy.hold(Direction::ToServer);
+    let (sender, gone) = mpsc::channel();
+    leaver.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    admin.notify("c", "1");
+    admin.notify("other", "2");
+    other.wait_for("heard 2", 1);
+    assert!(gone.try_recv().is_err());
+    proxy.heal();
+    assert!(gone.recv_timeout(DEADLINE).unwrap());
+    assert_eq!(ear.told(), ["listening", "stopping", "stopped"]);
+    shut_down(&listener);
+}
+
 #[test]
 fn an_unlisten_under_way_when_the_connection_dies_is_done() {
     let database = Database::create();
@@ -251,7 +308,7 @@ fn who_comes_in_a_gap_waits_for_its_end_or_their_own() {
     let (old, old_ear) = subscribed(&listener, "old");
     proxy.refuse();
     proxy.cut();
-    harness.record.wait_for("lost", 1);
+    old_ear.wait_for("lost", 1);
     assert_eq!(old.state().0, State::Reconnecting);
 
     let ear = Arc::new(Ear::default());
