@@ -5,6 +5,7 @@
 //
 // With --until-wrong a mode's run ends with the first wrong persist, if there is one.
 // Always a PostgreSQL of its own, since it is killed.
+import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
 import { PostgresServer } from '../tools/postgres/cluster'
 import { BROKEN_MODES, MODES } from './modes'
@@ -37,7 +38,7 @@ function mapped<T, U>(record: Record<string, T>, map: (value: T) => U): Record<s
 /** Leaves no process behind; the server ends with this one. */
 function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => void endAll().finally(() => process.exit(130)))
+    process.once(signal, () => void endAll().finally(() => process.exit(128 + constants.signals[signal])))
   }
 }
 
