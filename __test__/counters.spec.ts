@@ -29,6 +29,28 @@ describe('a bump', () => {
     assert.equal(counters.changedSince(counters.snapshot(), REALM, A), false)
   })
 
+  test('of a module tells URLs of every length apart by their last character', () => {
+    const counters = new GenerationCounters()
+    for (const [end, other] of ['ab', 'éè', '→←', '😀😁'].map((pair) => [...pair])) {
+      for (let length = 0; length < 300; length++) {
+        const url = 'x'.repeat(length)
+        const before = counters.snapshot()
+        counters.bumpModuleGeneration(url, url + end)
+        const answers = [url + end, url + other, url].map((module) => counters.check(before, url, module))
+        assert.deepEqual(answers, ['changed', 'unchanged', 'unchanged'], `${length} and ${end}`)
+        // One and the same, whichever way it came.
+        assert(counters.moduleGeneration(url, url + end) > before)
+        counters.bumpModuleGenerations(url, [url + other])
+        assert.equal(counters.check(before, url, url + other), 'changed')
+        counters.bumpRealmGeneration(url)
+        assert.deepEqual(
+          [counters.realmGeneration(url), counters.realmGeneration(url + end)],
+          [before + 3, 0],
+        )
+      }
+    }
+  })
+
   test('of a realm changes its modules', () => {
     const counters = new GenerationCounters()
     const before = counters.snapshot()

@@ -53,6 +53,16 @@ class Existing {
 /** The native clock's word; null where the engine shares no memory with native code, which then has to be called. */
 const clock = clockWord()
 
+/** What was last read of the clock, which only goes forward: up to here, a snapshot need not be compared with it. */
+let seen = 0
+
+function readClock(word: BigUint64Array): number {
+  return (seen = Number(Atomics.load(word, 0)))
+}
+
+/** What the native word of unproven counters is at least. */
+const UNPROVEN = 2 ** 63
+
 /** The heads of shared counters by their names, since an engine may not be given the same memory twice. */
 const sharedHeads = new Map<string, BigUint64Array | null>()
 
@@ -168,7 +178,7 @@ export class GenerationCounters {
 
   /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
   snapshot(): number {
-    return this.#head && clock ? Number(Atomics.load(clock, 0)) : now(this.#native)
+    return this.#head && clock ? readClock(clock) : now(this.#native)
   }
 
   /**
@@ -221,8 +231,7 @@ export class GenerationCounters {
   #check(snapshot: number, realm: string, modules: string | readonly string[]): number {
     // What is no number was never issued either.
     const taken = typeof snapshot === 'number' ? snapshot : NaN
-    if (this.#hasNotMoved(taken)) return 0
-    const known = quickCheck(this.#native, taken)
+    const known = this.#quickCheck(taken)
     if (known !== null) return known
     requireString('resolvedRealmURL', realm)
     if (typeof modules === 'string') return checkModule(this.#native, taken, realm, modules)
@@ -230,18 +239,16 @@ export class GenerationCounters {
     return checkModules(this.#native, taken, realm, modules)
   }
 
-  /**
-   * Whether nothing at all was bumped since a snapshot that the clock has issued, and the counters are proven: read
-   * from shared memory, the counters first, which is a tenth of what a call costs. `false` says nothing.
-   */
-  #hasNotMoved(snapshot: number): boolean {
+  /** What can be said without looking at any key, or null: read from shared memory, at a tenth of a call's cost. */
+  #quickCheck(snapshot: number): number | null {
     const head = this.#head
-    if (!head || !clock) return false
-    return (
-      Number(Atomics.load(head, 0)) <= snapshot &&
-      snapshot <= Number(Atomics.load(clock, 0)) &&
-      Number.isInteger(snapshot)
-    )
+    if (!head || !clock) return quickCheck(this.#native, snapshot)
+    const latest = Number(Atomics.load(head, 0))
+    if (latest >= UNPROVEN) return 2
+    const wasIssued =
+      Number.isInteger(snapshot) && snapshot >= 0 && (snapshot <= seen || snapshot <= readClock(clock))
+    if (!wasIssued) return 1
+    return latest <= snapshot ? 0 : null
   }
 }
 

@@ -244,9 +244,9 @@ impl GenerationCounters {
     /// The word that a check reads first, for readers that share memory instead of calling: the counters' latest
     /// stamp, with the bit [`UNPROVEN`] set while they are.
     ///
-    /// A word at most a snapshot that the [clock](Clock::word) has issued says [`Verdict::Unchanged`] for every
-    /// module of every realm; anything else says nothing and wants a [`check`](Self::check). Read the word anew
-    /// for each answer. Read it only. Its address is stable as long as the counters are not moved or dropped,
+    /// With that bit it says [`Verdict::Unproven`]. Without it, a word at most a snapshot that the
+    /// [clock](Clock::word) has issued says [`Verdict::Unchanged`] for every module of every realm, and a greater
+    /// one says nothing and wants a [`check`](Self::check). Read the word anew for each answer. Read it only. Its address is stable as long as the counters are not moved or dropped,
     /// which behind an [`Arc`] is as long as that lives.
     pub fn head_word(&self) -> &AtomicU64 {
         &self.head

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
+use super::text::Text;
 use crate::generations::{self, GenerationCounters, Options, Verdict, snapshot_from_f64};
 
 pub(super) type Handle = External<Arc<GenerationCounters>>;
@@ -51,24 +52,31 @@ pub fn shared_counters(name: String, capacity: Option<u32>) -> Result<Either<Han
 
 /// Bumps one module.
 #[napi(catch_unwind)]
-pub fn bump_module(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String, module: String) {
-    counters.bump_module(&realm, &module);
+pub fn bump_module(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    #[napi(ts_arg_type = "string")] realm: Text,
+    #[napi(ts_arg_type = "string")] module: Text,
+) {
+    counters.bump_module(realm.as_str(), module.as_str());
 }
 
 /// Bumps several modules of one realm.
 #[napi(catch_unwind)]
 pub fn bump_modules(
     #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    realm: String,
+    #[napi(ts_arg_type = "string")] realm: Text,
     modules: Vec<String>,
 ) {
-    counters.bump_modules(&realm, modules.iter().map(String::as_str));
+    counters.bump_modules(realm.as_str(), modules.iter().map(String::as_str));
 }
 
 /// Bumps a realm.
 #[napi(catch_unwind)]
-pub fn bump_realm(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String) {
-    counters.bump_realm(&realm);
+pub fn bump_realm(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    #[napi(ts_arg_type = "string")] realm: Text,
+) {
+    counters.bump_realm(realm.as_str());
 }
 
 /// Bumps everything.
@@ -94,10 +102,10 @@ pub fn quick_check(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, sn
 pub fn check(
     #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
     snapshot: f64,
-    realm: String,
-    module: String,
+    #[napi(ts_arg_type = "string")] realm: Text,
+    #[napi(ts_arg_type = "string")] module: Text,
 ) -> u32 {
-    number(counters.check(snapshot_from_f64(snapshot), &realm, &module))
+    number(counters.check(snapshot_from_f64(snapshot), realm.as_str(), module.as_str()))
 }
 
 /// What can be said of several modules of one realm: the worst of their verdicts.
@@ -105,10 +113,14 @@ pub fn check(
 pub fn check_any(
     #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
     snapshot: f64,
-    realm: String,
+    #[napi(ts_arg_type = "string")] realm: Text,
     modules: Vec<String>,
 ) -> u32 {
-    number(counters.check_any(snapshot_from_f64(snapshot), &realm, modules.iter().map(String::as_str)))
+    number(counters.check_any(
+        snapshot_from_f64(snapshot),
+        realm.as_str(),
+        modules.iter().map(String::as_str),
+    ))
 }
 
 /// Whether nothing can have been missed.
@@ -121,16 +133,19 @@ pub fn proven(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> bool
 #[napi(catch_unwind)]
 pub fn module_generation(
     #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    realm: String,
-    module: String,
+    #[napi(ts_arg_type = "string")] realm: Text,
+    #[napi(ts_arg_type = "string")] module: Text,
 ) -> f64 {
-    counters.module_generation(&realm, &module) as f64
+    counters.module_generation(realm.as_str(), module.as_str()) as f64
 }
 
 /// The realm's generation.
 #[napi(catch_unwind)]
-pub fn realm_generation(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, realm: String) -> f64 {
-    counters.realm_generation(&realm) as f64
+pub fn realm_generation(
+    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
+    #[napi(ts_arg_type = "string")] realm: Text,
+) -> f64 {
+    counters.realm_generation(realm.as_str()) as f64
 }
 
 /// The global generation.

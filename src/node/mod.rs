@@ -8,4 +8,5 @@ mod counters;
 mod examine;
 mod feed;
 mod listener;
+mod text;
 mod words;
