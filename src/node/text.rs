@@ -11,6 +11,7 @@ const SHORT: usize = 256;
 
 /// A string that is copied by one call and into no memory of its own if it is short; a `String` takes two calls and an
 /// allocation, which together cost more than a look-up in the counters.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack, for one call")]
 pub enum Text {
     Short { bytes: [u8; SHORT], len: usize },
     Long(String),
