@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url'
 import { test } from 'node:test'
 import { Metrics } from '../examples/realm-server/metrics'
 import { realmLockKey } from '../index.js'
-import { blocks, pages } from './support/documents'
+import { anchors, blocks, pages } from './support/documents'
 import { adminOf } from './support/listening'
 import { createDatabase } from './support/postgres'
 import { ROOT } from './support/program'
@@ -76,8 +76,11 @@ test('TypeScript and JavaScript pass the strictest checks', () => {
 test('every link leads somewhere', () => {
   for (const page of pages()) {
     const text = readFileSync(join(ROOT, page), 'utf8')
-    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
-      assert(existsSync(join(ROOT, dirname(page), target)), `${page}: there is no ${target}`)
+    for (const [, target = '', anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)) {
+      const file = target === '' ? page : join(dirname(page), target)
+      assert(existsSync(join(ROOT, file)), `${page}: there is no ${target}`)
+      if (anchor !== undefined)
+        assert(anchors(file).has(anchor), `${page}: there is no #${anchor} in ${file}`)
     }
   }
 })

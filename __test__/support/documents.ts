@@ -16,6 +16,19 @@ export function pages(): string[] {
   return ['README.md', 'CONTRIBUTING.md', 'DESIGN.md', ...docs.map((name) => `docs/${name}`)]
 }
 
+/** What a link into a page can point to: its headings, as GitHub names them, and anchors of its own. */
+export function anchors(file: string): Set<string> {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  const headings = Array.from(text.matchAll(/^#+ (.*)$/gm), ([, heading = '']) => heading)
+  const names = headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  return new Set([...names, ...Array.from(text.matchAll(/<a id="([^"]+)">/g), ([, id = '']) => id)])
+}
+
 /** Everything that a reader may take for code, in the order of its appearance. */
 export function blocks(): Block[] {
   return [...pages(), 'index.d.ts'].flatMap(blocksOf)

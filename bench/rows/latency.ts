@@ -82,6 +82,9 @@ export async function latency(context: Context): Promise<RowResult> {
     comparisons,
     notes: [
       'PostgreSQL wakes listeners before it acknowledges, so a listener can be faster than the acknowledgement.',
+      'The floor is one blocking call that returns with the bytes. pg-generations waits for several things at once ' +
+        '(the socket, its heartbeat, fences, its end), and then decodes, hashes and stamps, which takes some tens of ' +
+        'microseconds in a thread that has been idle. Compared from the sending, that is a small part of the whole.',
     ],
     plots: [
       {

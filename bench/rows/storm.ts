@@ -89,6 +89,10 @@ export async function storm(context: Context): Promise<RowResult> {
     notes: [
       'A backend that computes nearly all of the time is the limit: nobody can be handed payloads faster than one ' +
         'process of PostgreSQL reads them from its queue and writes them to the socket.',
+      'The floor throws the payloads away. pg-generations decodes them and hashes each of their 60 URLs with a keyed ' +
+        'hash, since whoever can connect can send, and where that takes longer than the backend does, it is the limit.',
+      'With the sender, the backend and the listener’s thread there are more who want a processor than there may be ' +
+        'processors: the event loop waits for its turn as well.',
     ],
     plots: [
       {
