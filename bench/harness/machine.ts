@@ -28,7 +28,7 @@ export function machine(): Machine {
     date: new Date().toISOString().slice(0, 10),
     processors: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
-    system: `${type()} ${release()}`,
+    system: `${type()} ${release().split('.', 2).join('.')}`,
     versions: {
       Node: process.version.slice(1),
       Rust: execFileSync('rustc', ['--version'], { encoding: 'utf8' }).split(' ')[1] ?? '',
