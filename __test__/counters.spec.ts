@@ -51,6 +51,17 @@ describe('a bump', () => {
     }
   })
 
+  test('of a module tells URLs apart that go on behind a character of several bytes', () => {
+    const counters = new GenerationCounters()
+    for (let length = 230; length < 270; length++) {
+      const url = `${'x'.repeat(length)}😀y`
+      const before = counters.snapshot()
+      counters.bumpModuleGeneration(REALM, `${url}a`)
+      const answers = [`${url}a`, `${url}b`, url].map((module) => counters.check(before, REALM, module))
+      assert.deepEqual(answers, ['changed', 'unchanged', 'unchanged'], `${length}`)
+    }
+  })
+
   test('of a realm changes its modules', () => {
     const counters = new GenerationCounters()
     const before = counters.snapshot()

@@ -30,7 +30,7 @@ function program(t: TestContext, round: string, url = ''): Program {
 
 async function leaksOf(t: TestContext, round: string): Promise<string[]> {
   const ended = program(t, round)
-  assert.equal(await ended.end(), 0, ended.stderr)
+  assert.equal(await ended.end(60_000), 0, ended.stderr)
   return leaks(JSON.parse(ended.printed.entries[0]!) as Usage[])
 }
 

@@ -7,6 +7,7 @@
 // quickly instead of well, for a look at whether they work. It brings a PostgreSQL of its own, whose processes share the
 // machine's processors with everybody who is measured.
 import { parseArgs } from 'node:util'
+import { Client } from 'pg'
 import { PostgresServer } from '../tools/postgres/cluster'
 import { buildPrograms, Sender } from './harness/bare'
 import type { Context, Row } from './harness/context'
@@ -47,8 +48,8 @@ async function main(): Promise<void> {
   const say = (text: string): boolean => values.json || process.stdout.write(text)
 
   buildPrograms(values.debug ? 'debug' : 'release')
-  const before = machine()
   const server = await PostgresServer.start({ settings: { max_connections: 300 } })
+  const before = machine(await versionOf(server))
   const sender = new Sender(server.url)
   const report: Report = {
     machine: before,
@@ -73,6 +74,14 @@ async function main(): Promise<void> {
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   const isComplete = values.only === undefined && scale === 1 && !values.json
   if (isComplete || values.page) await writePage(report, values.sweep ? 'sweeps' : 'benchmarks')
+}
+
+async function versionOf({ url }: PostgresServer): Promise<string> {
+  const client = new Client(url)
+  await client.connect()
+  const { rows } = await client.query<{ server_version: string }>('SHOW server_version')
+  await client.end()
+  return rows[0]?.server_version ?? ''
 }
 
 /** As one would type it. */

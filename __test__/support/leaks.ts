@@ -10,7 +10,7 @@ export interface Usage {
 
 /**
  * Resident memory grows by some tens of MB now and then though nothing is kept: V8 and the allocator return what they
- * no longer need when they like. What leaks makes it grow by more than this after every piece of work.
+ * no longer need when they like. What leaks makes it grow by more than this for each piece of work, however many.
  */
 const NOISE_BYTES = 16 * 2 ** 20
 const LOOKS = 6
@@ -45,23 +45,23 @@ export const LEVEL = `
     do {
       await work(rounds.slice(half))
       looks.push(await settled())
-    } while (looks.length < ${LOOKS} && looks.at(-1).rss - looks.at(-2).rss > ${NOISE_BYTES})
+    } while (looks.length < ${LOOKS} && looks.at(-1).rss - looks[0].rss > ${NOISE_BYTES} * (looks.length - 1))
     return looks
   }
 `
 
 /** What the work left behind, for people; empty if nothing. */
 export function leaks(looks: readonly Usage[]): string[] {
-  const [first] = looks
-  const [previous, last] = looks.slice(-2)
-  if (!first || !previous || !last) return []
+  const first = looks[0]
+  const last = looks.at(-1)
+  if (!first || !last) return []
   const found = []
   for (const what of ['threads', 'files'] as const) {
     if (last[what].length > first[what].length) {
       found.push(`${what}: ${first[what].join(' ')} became ${last[what].join(' ')}`)
     }
   }
-  if (last.rss - previous.rss > NOISE_BYTES) {
+  if (last.rss - first.rss > NOISE_BYTES * (looks.length - 1)) {
     found.push(`memory, in MB: ${looks.map(({ rss }) => Math.round(rss / 2 ** 20)).join(' ')}`)
   }
   return found

