@@ -115,9 +115,11 @@ const program = (storm: Storm): string => `
     peak = Math.max(peak, process.memoryUsage.rss())
     return listener.stats().notifications >= notifications
   }
+  // Not more often: every look leaves garbage behind, which in a long storm would be all that memory grows by.
+  const PAUSE_MS = 20
   async function waitFor(notifications) {
-    if (storm.blocked) while (!arrived(notifications)) Atomics.wait(cell, 0, 0, 1)
-    else while (!arrived(notifications)) await new Promise((resolve) => setTimeout(resolve, 1))
+    if (storm.blocked) while (!arrived(notifications)) Atomics.wait(cell, 0, 0, PAUSE_MS)
+    else while (!arrived(notifications)) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
   }
   function changedSince(snapshot, step = 1) {
     let changed = 0
