@@ -23,7 +23,7 @@ export async function drawPlots(plots: readonly Plot[], directory: string): Prom
 const LOOK = {
   $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
   background: 'white',
-  config: { view: { stroke: 'transparent' }, axis: { labelLimit: 300 } },
+  config: { view: { stroke: 'transparent' }, axis: { labelLimit: 400 }, legend: { labelLimit: 400 } },
 } as const
 
 /** The thin line is the range of the rounds. */
