@@ -6,7 +6,8 @@ use std::process::Command;
 
 #[test]
 fn every_crate_in_the_binary_is_named_with_its_licence() {
-    let options = "tree --offline --no-default-features --features node --edges normal --prefix none --format {p}";
+    let options =
+        "tree --offline --no-default-features --features node --edges normal --prefix none --format {p}";
     let tree = Command::new(env!("CARGO"))
         .args(options.split(' '))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
