@@ -151,7 +151,13 @@ test('the main package holds what it needs to run, its types and its documents, 
 test('a platform package holds its binary and licences, and nothing else', () => {
   for (const { name } of release.platforms) {
     const binary = `${name.replace('pg-generations-', 'pg-generations.')}.node`
-    assert.deepEqual(release.contents(name), ['LICENSE', 'README.md', 'THIRD-PARTY-LICENSES', 'package.json', binary])
+    assert.deepEqual(release.contents(name), [
+      'LICENSE',
+      'README.md',
+      'THIRD-PARTY-LICENSES',
+      'package.json',
+      binary,
+    ])
     const licence = readFileSync(join(ROOT, 'npm', name.replace('pg-generations-', ''), 'LICENSE'), 'utf8')
     assert.equal(licence, readFileSync(join(ROOT, 'LICENSE'), 'utf8'))
   }
