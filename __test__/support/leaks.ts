@@ -15,6 +15,10 @@ export interface Usage {
 const NOISE_BYTES = 16 * 2 ** 20
 const LOOKS = 6
 
+/** Whether it grew by more than noise each time, taken together. Its text goes into programs, so it uses nothing else. */
+const hasGrown = (looks: readonly { rss: number }[], noise: number): boolean =>
+  looks.at(-1)!.rss - looks[0]!.rss > noise * (looks.length - 1)
+
 /**
  * For a program: `level(rounds, work, patienceMs)` has `work` do the first half of the rounds, which fills what is
  * filled once (thread pools, the allocator's arenas, code caches), and then the second, and again as long as resident
@@ -45,7 +49,7 @@ export const LEVEL = `
     do {
       await work(rounds.slice(half))
       looks.push(await settled())
-    } while (looks.length < ${LOOKS} && looks.at(-1).rss - looks[0].rss > ${NOISE_BYTES} * (looks.length - 1))
+    } while (looks.length < ${LOOKS} && (${hasGrown})(looks, ${NOISE_BYTES}))
     return looks
   }
 `
@@ -61,7 +65,7 @@ export function leaks(looks: readonly Usage[]): string[] {
       found.push(`${what}: ${first[what].join(' ')} became ${last[what].join(' ')}`)
     }
   }
-  if (last.rss - first.rss > NOISE_BYTES * (looks.length - 1)) {
+  if (hasGrown(looks, NOISE_BYTES)) {
     found.push(`memory, in MB: ${looks.map(({ rss }) => Math.round(rss / 2 ** 20)).join(' ')}`)
   }
   return found

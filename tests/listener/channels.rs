@@ -78,14 +78,27 @@ fn fenced(listens: &dyn Listens) {
     wait(|reply| listens.fence(fence, reply)).unwrap();
 }
 
+/// Leaves, and gives what says so when it is done.
+fn leaving(subscription: &Subscription) -> mpsc::Receiver<bool> {
+    let (sender, gone) = mpsc::channel();
+    subscription.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    gone
+}
+
 /// A connection that nothing but subscriptions uses.
 fn connection(url: &str, timings: Timings) -> Listener {
     struct Nobody;
     impl Sink for Nobody {
         fn event(&self, _: Event<'_>) {}
     }
+    connection_for(url, timings, &[], Nobody)
+}
+
+/// A connection that has channels of its own.
+fn connection_for(url: &str, timings: Timings, own: &[&str], sink: impl Sink + 'static) -> Listener {
     let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
-    Listener::spawn(settings, vec![], Arc::new(Nobody), None).unwrap()
+    let own = own.iter().map(|&channel| channel.into()).collect();
+    Listener::spawn(settings, own, Arc::new(sink), None).unwrap()
 }
 
 /// What the one connection said last.
@@ -236,14 +249,12 @@ fn who_comes_while_the_last_leaves_takes_its_place() {
     let database = Database::create();
     let admin = database.admin();
     let ((begun, is_busy), (go_on, end)) = (mpsc::channel(), mpsc::channel());
-    let settings = Settings::new(Fields::from_url(&database.url).unwrap(), patient()).unwrap();
     let sink = Busy { begun, end: Mutex::new(end) };
-    let listener = Listener::spawn(settings, vec!["own".into()], Arc::new(sink), None).unwrap();
+    let listener = connection_for(&database.url, patient(), &["own"], sink);
     let (leaver, old) = subscribed(&listener, "c");
     admin.notify("own", "");
     is_busy.recv_timeout(DEADLINE).unwrap();
-    let (sender, gone) = mpsc::channel();
-    leaver.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    let gone = leaving(&leaver);
     let (newcomer, new) = subscribing(&listener, "c");
     assert!(gone.try_recv().is_err());
     go_on.send(()).unwrap();
@@ -266,8 +277,7 @@ fn who_has_left_hears_nothing_more_though_the_server_does_not_know_yet() {
     let (leaver, ear) = subscribed(&listener, "c");
     let (_stays, other) = subscribed(&listener, "other");
     proxy.hold(Direction::ToServer);
-    let (sender, gone) = mpsc::channel();
-    leaver.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    let gone = leaving(&leaver);
     admin.notify("c", "1");
     admin.notify("other", "2");
     other.wait_for("heard 2", 1);
@@ -287,8 +297,7 @@ fn an_unlisten_under_way_when_the_connection_dies_is_done() {
     let listener = harness.listen(&proxy.url(&database.url), quick());
     let (subscription, ear) = subscribed(&listener, "c");
     proxy.hold(Direction::ToClient);
-    let (sender, gone) = mpsc::channel();
-    subscription.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
+    let gone = leaving(&subscription);
     until("UNLISTEN to be said", || {
         !admin.query(r#"SELECT 1 FROM pg_stat_activity WHERE query = 'UNLISTEN "c"'"#).is_empty()
     });
