@@ -15,9 +15,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The channel that invalidations are sent on.
@@ -54,15 +55,27 @@ impl<'a> Invalidation<'a> {
     ///
     /// URLs are borrowed from the payload unless they hold an escape. Nesting of any depth is read in constant stack.
     pub fn decode(payload: &'a str) -> Option<Self> {
-        let Fields { k, r, m } = serde_json::from_str(payload).ok()?;
-        match &*text(k?)? {
+        // In one pass, as peers write them. What that stumbles over may be in a member that does not count.
+        if let Ok(Members { k, r, m }) = serde_json::from_str::<Members<Text, Vec<Text>>>(payload) {
+            return Self::assemble(k?, || r, || m);
+        }
+        let Members { k, r, m } = serde_json::from_str::<Members<&RawValue, &RawValue>>(payload).ok()?;
+        Self::assemble(read(k?)?, || read(r?), || read(m?))
+    }
+
+    /// The kind says which of the members count.
+    fn assemble(
+        kind: Text<'a>,
+        realm: impl FnOnce() -> Option<Text<'a>>,
+        modules: impl FnOnce() -> Option<Vec<Text<'a>>>,
+    ) -> Option<Self> {
+        match &*kind.0 {
             "module" => {
-                let realm = text(r?)?;
-                let modules: Vec<&RawValue> = serde_json::from_str(m?.get()).ok()?;
-                let modules: Vec<_> = modules.into_iter().map(text).collect::<Option<_>>()?;
+                let realm = realm()?.url()?;
+                let modules: Vec<_> = modules()?.into_iter().map(Text::url).collect::<Option<_>>()?;
                 (!modules.is_empty()).then_some(Invalidation::Module { realm, modules })
             }
-            "realm" => Some(Invalidation::Realm { realm: text(r?)? }),
+            "realm" => Some(Invalidation::Realm { realm: realm()?.url()? }),
             "global" => Some(Invalidation::Global),
             _ => None,
         }
@@ -151,52 +164,97 @@ fn quote(text: &str) -> String {
     serde_json::to_string(text).expect("a string always has a JSON form")
 }
 
-/// The text of a JSON value, if it is a string and not empty.
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let text = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    if text.contains('\\') {
-        // Fails for an escaped lone surrogate, which no Rust string can hold.
-        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+/// A value that was left unread. Fails for an escaped lone surrogate, which no Rust string can hold.
+fn read<'a, T: Deserialize<'a>>(value: &'a RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A string, borrowed unless it holds an escape.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    fn url(self) -> Option<Cow<'a, str>> {
+        (!self.0.is_empty()).then_some(self.0)
     }
-    (!text.is_empty()).then_some(Cow::Borrowed(text))
 }
 
-/// The members that mean something, each as it was last given. Unread, because `k` decides which of them matter and
-/// what they must hold.
-#[derive(Default)]
-struct Fields<'a> {
-    k: Option<&'a RawValue>,
-    r: Option<&'a RawValue>,
-    m: Option<&'a RawValue>,
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
+        struct TextVisitor;
 
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// A string, or what may be one.
+trait Name {
+    fn is(&self, name: &str) -> bool;
+}
+
+impl Name for Text<'_> {
+    fn is(&self, name: &str) -> bool {
+        self.0 == name
+    }
+}
+
+impl Name for &RawValue {
+    fn is(&self, name: &str) -> bool {
+        read::<Text>(self).is_some_and(|text| text.is(name))
+    }
+}
+
+/// The members that may count, each as it was last given. As raw values nothing is recursed into, and what is ignored
+/// cannot fail where `JSON.parse` would not.
+struct Members<T, L> {
+    k: Option<T>,
+    r: Option<T>,
+    m: Option<L>,
+}
+
+impl<'de, T: Deserialize<'de> + Name, L: Deserialize<'de>> Deserialize<'de> for Members<T, L> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor<T, L>(PhantomData<(T, L)>);
+
+        impl<'de, T: Deserialize<'de> + Name, L: Deserialize<'de>> Visitor<'de> for MembersVisitor<T, L> {
+            type Value = Members<T, L>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                // Raw, whether it counts or not: nothing is recursed into, and what is ignored cannot fail where
-                // `JSON.parse` would not.
-                while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    match text(key).as_deref() {
-                        Some("k") => fields.k = Some(value),
-                        Some("r") => fields.r = Some(value),
-                        Some("m") => fields.m = Some(value),
-                        _ => {}
+                let mut members = Members { k: None, r: None, m: None };
+                while let Some(name) = map.next_key::<T>()? {
+                    if name.is("k") {
+                        members.k = Some(map.next_value()?);
+                    } else if name.is("r") {
+                        members.r = Some(map.next_value()?);
+                    } else if name.is("m") {
+                        members.m = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(fields)
+                Ok(members)
             }
         }
 
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
     }
 }
