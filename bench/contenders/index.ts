@@ -7,6 +7,9 @@ export const JS_CLIENTS = ['node-postgres', 'postgres.js', 'pg-listen'] as const
 export const CONTENDERS = ['pg-generations', ...JS_CLIENTS] as const
 export type ContenderName = (typeof CONTENDERS)[number]
 
+/** A process that listens to nothing, to see what happens to those that do nothing. */
+export const BYSTANDER = 'bystander'
+
 /** When the latest notification was in the counters, in microseconds of one of the clocks. */
 export interface Seen {
   count: number
@@ -25,7 +28,7 @@ export interface Contender {
 
 const CHANNEL = 'module_cache_invalidated'
 
-export const start: Record<ContenderName, (url: string) => Promise<Contender>> = {
+export const start: Record<ContenderName | typeof BYSTANDER, (url: string) => Promise<Contender>> = {
   async 'pg-generations'(url) {
     const binding = require('../../binding.js') as typeof import('../../binding')
     // `stats()` gives whole milliseconds; the binding below it knows microseconds.
@@ -83,6 +86,10 @@ export const start: Record<ContenderName, (url: string) => Promise<Contender>> =
     await subscriber.connect()
     await subscriber.listenTo(CHANNEL)
     return maps.contender(() => subscriber.close())
+  },
+
+  async [BYSTANDER]() {
+    return new Listening().contender(async () => {})
   },
 }
 

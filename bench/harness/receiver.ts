@@ -1,7 +1,7 @@
 // A contender's process, as the benchmark sees it: the bare Rust program, or Node with one of the listeners.
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
-import { CONTENDERS, type ContenderName, type Seen } from '../contenders'
+import { type BYSTANDER, CONTENDERS, type ContenderName, type Seen } from '../contenders'
 import { Bare } from './bare'
 
 export const FLOOR = 'bare socket'
@@ -62,13 +62,13 @@ export class NodeReceiver implements Receiver {
   readonly #waiting = new Map<number, { resolve(gives: unknown): void; reject(error: Error): void }>()
   #id = 0
 
-  static async start(name: ContenderName, url: string): Promise<NodeReceiver> {
+  static async start(name: ContenderName | typeof BYSTANDER, url: string): Promise<NodeReceiver> {
     const receiver = new NodeReceiver(name, url)
     await receiver.#answer(0)
     return receiver
   }
 
-  private constructor(name: ContenderName, url: string) {
+  private constructor(name: string, url: string) {
     this.#process = fork(join(__dirname, 'receiver-child.ts'), [name, url], {
       execArgv: ['--expose-gc', '--import', 'tsx'],
     })
