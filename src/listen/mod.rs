@@ -12,6 +12,7 @@ mod facts;
 mod fences;
 mod fields;
 mod foreign;
+mod inbox;
 mod session;
 mod sql;
 mod subscription;

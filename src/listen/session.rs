@@ -1,23 +1,22 @@
 //! One connection's life: connect, LISTEN, prove that LISTEN delivers, listen with a heartbeat, say goodbye.
 //!
-//! Whatever the session waits for, it goes on reading: a notification is handed to the sink in the moment it is
-//! read, also in the middle of a heartbeat.
+//! Whatever the session waits for, it goes on reading its [`Inbox`], also in the middle of a heartbeat.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::TlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::channels::{Channels, Step};
 use super::config::{Settings, Target};
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
+use super::inbox::{Deaf, Inbox};
 use super::tls::{Connector, Verified};
 use super::{Event, Sink, sql};
 use crate::error::Error;
@@ -130,13 +129,13 @@ impl Session {
         let statements = format!(
             "{}; {}",
             sql::prepare_session(lock_timeout(settings)),
-            sql::listen(self.present.iter().map(String::as_str).chain([self.inbox.echo_channel.as_str()]))
+            sql::listen(self.present.iter().map(String::as_str).chain([self.inbox.echo_channel()]))
         );
         let subscribe = async { Ok(self.inbox.during(sink, self.client.batch_execute(&statements)).await??) };
         limited(address, "LISTEN", settings.attempt_timeout, subscribe).await?;
 
         let nonce = self.inbox.expect(None);
-        let proof = sql::notify_within(lock_timeout(settings), &self.inbox.echo_channel, &nonce);
+        let proof = sql::notify_within(lock_timeout(settings), self.inbox.echo_channel(), &nonce);
         let send = send_once(settings, &server, &proof);
         let sent = limited(address, "the proof of LISTEN", settings.attempt_timeout, async {
             self.inbox.during(sink, send).await?
@@ -215,8 +214,7 @@ impl Session {
         let Self { client, mut inbox, .. } = self;
         // The library sends Terminate when its client is dropped; the socket then waits for the server's close.
         drop(client);
-        let drained = async { while let Some(Ok(_)) = inbox.messages.next().await {} };
-        let _ = timeout(GOODBYE_LIMIT, drained).await;
+        let _ = timeout(GOODBYE_LIMIT, inbox.until_closed()).await;
     }
 
     async fn log_in(settings: &Settings, server: Server) -> Result<Self, Error> {
@@ -245,12 +243,14 @@ impl Session {
         let socket = dial(&server.address, settings.timings.heartbeat_timeout).await?;
         let (client, connection) = config.connect_raw(socket, tls).await?;
         check_version(&connection, &server.address)?;
-        let inbox = Inbox {
-            messages: messages(connection),
-            echo_channel: format!("pggen_echo_{}", nonce()),
-            expected: HashMap::new(),
-        };
-        Ok(Self { client, inbox, server, present: HashSet::new(), backend_pid: 0, identity: None })
+        Ok(Self {
+            client,
+            inbox: Inbox::new(connection),
+            server,
+            present: HashSet::new(),
+            backend_pid: 0,
+            identity: None,
+        })
     }
 
     /// Learns our backend's process id and the server's identity, and passes over a server that cannot serve.
@@ -360,7 +360,7 @@ impl Session {
     pub async fn echo(&mut self, sink: &dyn Sink, limit: Duration) -> Result<Duration, Error> {
         let started = Instant::now();
         let nonce = self.inbox.expect(Some(self.backend_pid));
-        let statement = sql::notify(&self.inbox.echo_channel, &nonce);
+        let statement = sql::notify(self.inbox.echo_channel(), &nonce);
         let round_trip = async {
             self.inbox.during(sink, self.client.batch_execute(&statement)).await??;
             self.inbox.until_heard(&nonce, sink).await
@@ -376,85 +376,6 @@ enum Wanted {
     Heartbeat,
     Fence(Covers),
     Channel(Step),
-}
-
-/// What the server sends without being asked.
-struct Inbox {
-    messages: Messages,
-    /// Ours alone, by its random name.
-    echo_channel: String,
-    /// The echoes we wait for, by nonce. Anyone who learns our channel's name may send to it, so the sender counts
-    /// too: our own backend, or `None` for a peer's, whose process id we do not know.
-    expected: HashMap<String, Option<i32>>,
-}
-
-type Messages = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
-
-impl Inbox {
-    /// Makes a nonce and waits for it from now on.
-    fn expect(&mut self, from: Option<i32>) -> String {
-        let nonce = nonce();
-        self.expected.insert(nonce.clone(), from);
-        nonce
-    }
-
-    /// Whether the nonce has not come yet.
-    fn expects(&self, nonce: &str) -> bool {
-        self.expected.contains_key(nonce)
-    }
-
-    fn forget(&mut self, nonce: &str) {
-        self.expected.remove(nonce);
-    }
-
-    /// Does `work` while handing on whatever arrives. An error of the connection ends both.
-    async fn during<T>(&mut self, sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, Error> {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                // A result that is there counts, even if the connection ended with it: it says why.
-                biased;
-                output = &mut work => return Ok(output),
-                received = self.receive(sink) => received?,
-            }
-        }
-    }
-
-    async fn until_heard(&mut self, nonce: &str, sink: &dyn Sink) -> Result<(), Error> {
-        while self.expects(nonce) {
-            self.receive(sink).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for one message and hands it on. Dropping the future loses nothing.
-    async fn receive(&mut self, sink: &dyn Sink) -> Result<(), Error> {
-        let notification = match self.messages.next().await {
-            Some(Ok(AsyncMessage::Notification(notification))) => notification,
-            Some(Ok(_)) => return Ok(()),
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err(Error::ConnectionClosed),
-        };
-        if notification.channel() != self.echo_channel {
-            sink.event(Event::Notification {
-                channel: notification.channel(),
-                payload: notification.payload(),
-                process_id: notification.process_id(),
-            });
-        } else if let Some(from) = self.expected.get(notification.payload())
-            && from.is_none_or(|pid| pid == notification.process_id())
-        {
-            self.forget(notification.payload());
-        }
-        Ok(())
-    }
-}
-
-/// Before LISTEN there is nothing to hear.
-pub(super) struct Deaf;
-
-impl Sink for Deaf {
-    fn event(&self, _: Event<'_>) {}
 }
 
 /// Runs one statement on a connection of its own, to the same server.
@@ -505,22 +426,4 @@ where
         // A version we cannot read is somebody's fork: let it show what it can do.
         _ => Ok(()),
     }
-}
-
-/// The connection as a stream: awaiting it as a future would throw its notifications away.
-fn messages<T>(mut connection: Connection<Socket, T>) -> Messages
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    stream::poll_fn(move |cx| connection.poll_message(cx)).boxed()
-}
-
-/// 64 random bits: enough that nobody guesses it, short enough to read in a log.
-fn nonce() -> String {
-    // Without the operating system's randomness an echo would still be unique, by this process and moment.
-    let bits = getrandom::u64().unwrap_or_else(|_| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
-    });
-    format!("{bits:016x}")
 }

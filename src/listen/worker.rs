@@ -172,6 +172,7 @@ impl Worker {
 /// Does `work` and meanwhile keeps the deadlines of those who wait for a fence or a channel.
 async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     tokio::select! {
+        biased;
         output = work => output,
         never = shared.fences.expire() => match never {},
         never = shared.channels.expire() => match never {},
