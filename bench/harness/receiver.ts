@@ -5,8 +5,10 @@ import { type BYSTANDER, CONTENDERS, type ContenderName, type Seen } from '../co
 import { Bare } from './bare'
 
 export const FLOOR = 'bare socket'
-export type ListenerName = typeof FLOOR | ContenderName
-export const LISTENERS: readonly ListenerName[] = [FLOOR, ...CONTENDERS]
+/** The floor for whoever decodes payloads and bumps counters, as every contender does. */
+export const FLOOR_WITH_COUNTERS = 'bare socket, counters'
+export type ListenerName = typeof FLOOR | typeof FLOOR_WITH_COUNTERS | ContenderName
+export const LISTENERS: readonly ListenerName[] = [FLOOR, FLOOR_WITH_COUNTERS, ...CONTENDERS]
 
 /** One busy stretch: when it began, when the check at its end was asked for, and what that said. */
 export interface Burst {
@@ -54,7 +56,9 @@ export interface Receiver {
 }
 
 export function receive(name: ListenerName, url: string): Promise<Receiver> {
-  return name === FLOOR ? FloorReceiver.start(url) : NodeReceiver.start(name, url)
+  if (name === FLOOR) return FloorReceiver.start(url)
+  if (name === FLOOR_WITH_COUNTERS) return FloorReceiver.start(url, 'counters')
+  return NodeReceiver.start(name, url)
 }
 
 export class NodeReceiver implements Receiver {
@@ -110,9 +114,9 @@ export class NodeReceiver implements Receiver {
 export class FloorReceiver implements Receiver {
   readonly #bare: Bare
 
-  static async start(url: string): Promise<FloorReceiver> {
+  static async start(url: string, ...how: 'counters'[]): Promise<FloorReceiver> {
     const { port, pathname } = new URL(url)
-    const bare = new Bare(['listen', port, pathname.slice(1), 'module_cache_invalidated'])
+    const bare = new Bare(['listen', port, pathname.slice(1), 'module_cache_invalidated', ...how])
     await bare.line()
     return new FloorReceiver(bare)
   }

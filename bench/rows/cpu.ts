@@ -2,7 +2,7 @@
 import { JS_CLIENTS } from '../contenders'
 import { type Context, scaled } from '../harness/context'
 import { moduleURL, notify } from '../harness/payloads'
-import { FLOOR, LISTENERS, type ListenerName, receive } from '../harness/receiver'
+import { FLOOR, FLOOR_WITH_COUNTERS, LISTENERS, type ListenerName, receive } from '../harness/receiver'
 import { type Rounds, ratio, shuffled, spread } from '../harness/statistics'
 import { type Comparison, type RowResult, range } from '../report/result'
 
@@ -27,6 +27,10 @@ export async function cpu(context: Context): Promise<RowResult> {
         atMost: size === 1 ? 0.5 : 0.75,
       },
       { what: `${what}, against the floor`, value: ratio(rounds, 'pg-generations', [FLOOR]) },
+      {
+        what: `${what}, against the floor with counters`,
+        value: ratio(rounds, 'pg-generations', [FLOOR_WITH_COUNTERS]),
+      },
     )
   }
   return {

@@ -4,7 +4,14 @@ import { Client } from 'pg'
 import { BYSTANDER, JS_CLIENTS } from '../contenders'
 import { type Context, scaled } from '../harness/context'
 import { storm as stormSql } from '../harness/payloads'
-import { FLOOR, LISTENERS, type ListenerName, NodeReceiver, receive } from '../harness/receiver'
+import {
+  FLOOR,
+  FLOOR_WITH_COUNTERS,
+  LISTENERS,
+  type ListenerName,
+  NodeReceiver,
+  receive,
+} from '../harness/receiver'
 import { type Rounds, median, ratio, shuffled, spread } from '../harness/statistics'
 import { type RowResult, figure, range } from '../report/result'
 
@@ -67,6 +74,10 @@ export async function storm(context: Context): Promise<RowResult> {
         what: 'rate, against the floor',
         value: ratio(rate, 'pg-generations', [FLOOR]),
         atLeast: 0.95,
+      },
+      {
+        what: 'rate, against the floor with counters',
+        value: ratio(rate, 'pg-generations', [FLOOR_WITH_COUNTERS]),
       },
       {
         what: 'CPU, against the best JavaScript client',

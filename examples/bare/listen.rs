@@ -1,9 +1,14 @@
-//! The floor: a thread that blocks in `read` on a socket, finds the notifications in what it gets, and looks into none.
+//! The floor: a thread that blocks in `read` on a socket, finds the notifications in what it gets, and looks into none; or
+//! decodes them and bumps counters, and does nothing else that a listener does.
 
 use std::io::{Result, stdin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use pg_generations::feed::{Feed, FeedOptions, OnGap};
+use pg_generations::generations::{GenerationCounters, Options};
 
 use crate::clock;
 use crate::wire::Connection;
@@ -16,13 +21,17 @@ static LAST_AT: AtomicU64 = AtomicU64::new(0);
 /// * `seen N`: how many notifications have come and when the latest did, as soon as N have
 /// * `cpu`: the processor time of this process
 /// * `sync N`: how long N round trips took, on a second connection that listens
-pub fn run(port: u16, database: &str, channel: &str) -> Result<()> {
+pub fn run(port: u16, database: &str, channel: &str, with_counters: bool) -> Result<()> {
+    let feed = with_counters.then(counters);
     let mut connection = Connection::open(port, database)?;
     connection.query(&format!("LISTEN {channel}"))?;
     println!("listening {}", connection.backend_pid);
     thread::spawn(move || {
-        while let Ok((kind, _)) = connection.message() {
+        while let Ok((kind, body)) = connection.message() {
             if kind == b'A' {
+                if let Some(feed) = &feed {
+                    feed.dispatch(payload(body));
+                }
                 LAST_AT.store(clock::monotonic(), Ordering::Relaxed);
                 COUNT.fetch_add(1, Ordering::Release);
             }
@@ -46,6 +55,20 @@ pub fn run(port: u16, database: &str, channel: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn counters() -> Feed {
+    let counters = Some(Arc::new(GenerationCounters::new(Options::default())));
+    Feed::new(
+        FeedOptions { counters, queue_calls: false, max_queued_calls: 1, on_gap: OnGap::Discard },
+        || {},
+    )
+}
+
+/// A notification is the sender's process id, the channel and the payload, both with a zero after them.
+fn payload(body: &[u8]) -> &str {
+    let mut texts = body.get(4..).unwrap_or_default().split(|&byte| byte == 0);
+    texts.nth(1).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
 fn seen(enough: u64) -> String {

@@ -4,6 +4,7 @@
 //! ```sh
 //! bare send PORT                     # the sender that every contender hears
 //! bare listen PORT DATABASE CHANNEL  # the floor: the least that a listener can cost
+//! bare listen PORT DATABASE CHANNEL counters  # the least that one with counters can
 //! ```
 //!
 //! Both take commands from their standard input and answer on their standard output.
@@ -20,7 +21,8 @@ fn main() -> Result<()> {
     let port = arguments.get(2).and_then(|port| port.parse().ok()).ok_or_else(|| Error::other("no port"))?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "send", _] => send::run(port),
-        [_, "listen", _, database, channel] => listen::run(port, database, channel),
-        _ => Err(Error::other("bare send PORT | bare listen PORT DATABASE CHANNEL")),
+        [_, "listen", _, database, channel] => listen::run(port, database, channel, false),
+        [_, "listen", _, database, channel, "counters"] => listen::run(port, database, channel, true),
+        _ => Err(Error::other("bare send PORT | bare listen PORT DATABASE CHANNEL [counters]")),
     }
 }
