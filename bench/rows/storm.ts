@@ -26,7 +26,7 @@ interface Drain {
   /** The longest of the event loop, in ms. */
   delay?: number
   /** The longest that a process had at the same time which does not listen, in ms. */
-  bystander: number
+  delayOfBystander: number
 }
 
 export async function storm(context: Context): Promise<RowResult> {
@@ -66,7 +66,7 @@ export async function storm(context: Context): Promise<RowResult> {
         range(spread(cpu[name])),
         middle(name, ({ backend }) => backend),
         middle(name, ({ delay }) => delay ?? NaN),
-        middle(name, ({ bystander }) => bystander),
+        middle(name, ({ delayOfBystander }) => delayOfBystander),
       ]),
     },
     comparisons: [
@@ -93,7 +93,9 @@ export async function storm(context: Context): Promise<RowResult> {
       {
         what: 'longest delay of the event loop, beyond that of a bystander',
         value: spread(
-          drains.get('pg-generations')!.map(({ delay, bystander }) => (delay ?? NaN) - bystander),
+          drains
+            .get('pg-generations')!
+            .map(({ delay, delayOfBystander }) => (delay ?? NaN) - delayOfBystander),
         ),
         atMost: 1,
         unit: 'ms',
@@ -143,13 +145,13 @@ async function drain(
     const seen = await receiver.seen(count)
     const backendAfter = backendTime(backend)
     const delays = await Promise.all(watched.map((node) => node.ask('delay')))
-    const [bystanders, delay] = delays.map(({ max }) => max / 1e3)
+    const [delayOfBystander = NaN, delay] = delays.map(({ max }) => max / 1e3)
     const end = seen.monotonic !== undefined ? seen.monotonic - acknowledged : seen.real! - acknowledgedReal
     return {
       seconds: end / 1e6,
       cpu: ((await receiver.cpu()) - cpu) / count,
       backend: (backendAfter - backendCpu) / count,
-      bystander: bystanders ?? NaN,
+      delayOfBystander,
       ...(delay !== undefined && { delay }),
     }
   } finally {
