@@ -23,7 +23,7 @@ var __toESM = (mod, isNodeMode, target) => (target = mod != null ? __create(__ge
 }) : target, mod));
 //#endregion
 let node_module = require("node:module");
-let _binding = require("#binding");
+let _binding = require("./native.js");
 let node_os = require("node:os");
 let pg_generations = require("pg-generations");
 //#region node_modules/commander/lib/error.js

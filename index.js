@@ -1,8 +1,7 @@
 Object.defineProperty(exports, Symbol.toStringTag, { value: "Module" });
-let _binding = require("#binding");
+let _binding = require("./native.js");
 let node_os = require("node:os");
 let node_diagnostics_channel = require("node:diagnostics_channel");
-let node_crypto = require("node:crypto");
 let node_events = require("node:events");
 //#region ts/errors.ts
 /**
@@ -1442,6 +1441,12 @@ var ModuleCacheInvalidationListener = class {
 	}
 };
 //#endregion
+//#region ts/crypto.ts
+/** `node:crypto`, loaded when it is first needed: it takes a third as long as all of this package. */
+function crypto() {
+	return process.getBuiltinModule("node:crypto");
+}
+//#endregion
 //#region ts/sql/locks.ts
 const EVERYTHING = 1885824865;
 const REALM = 1885824882;
@@ -1451,7 +1456,7 @@ const REALM = 1885824882;
 */
 function realmLockKey(resolvedRealmURL) {
 	requireUrl("resolvedRealmURL", resolvedRealmURL);
-	return (0, node_crypto.createHash)("sha256").update(resolvedRealmURL).digest().readInt32BE();
+	return crypto().createHash("sha256").update(resolvedRealmURL).digest().readInt32BE();
 }
 /**
 * What a transaction locks that persists results of these realms: everything and each of the realms, shared. Run the
@@ -1758,7 +1763,7 @@ async function alone(client, work) {
 	}
 }
 async function transaction(client, { lockTimeoutMs, idleTimeoutMs }, work) {
-	const mark = (0, node_crypto.randomUUID)();
+	const mark = crypto().randomUUID();
 	await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark]);
 	let ours = true;
 	try {

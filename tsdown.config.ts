@@ -9,6 +9,8 @@ const common = {
   outDir: '.',
   clean: false,
   fixedExtension: false,
+  // Under its own name: to look it up in package.json makes Node load what resolves modules of the other kind.
+  outputOptions: { paths: { '#binding': './native.js' } },
 } as const
 
 export default defineConfig([

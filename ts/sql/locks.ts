@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-
+import { crypto } from '../crypto'
 import { requireUrl, requireUrls } from '../errors'
 import type { Query } from './query'
 
@@ -14,7 +13,7 @@ const REALM = 0x7067_6772 // 'pggr'
  */
 export function realmLockKey(resolvedRealmURL: string): number {
   requireUrl('resolvedRealmURL', resolvedRealmURL)
-  return createHash('sha256').update(resolvedRealmURL).digest().readInt32BE()
+  return crypto().createHash('sha256').update(resolvedRealmURL).digest().readInt32BE()
 }
 
 /**

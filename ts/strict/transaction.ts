@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 
+import { crypto } from '../crypto'
 import { PgGenerationsError } from '../errors'
 import { SERVER_IDENTITY_QUERY } from '../sql/query'
 
@@ -68,7 +68,7 @@ async function transaction<T>(
   work: (server: string) => Promise<T>,
 ): Promise<T> {
   // A setting that is local to its transaction ends with this statement, unless there is a transaction already.
-  const mark = randomUUID()
+  const mark = crypto().randomUUID()
   await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark])
   let ours = true
   try {
