@@ -115,8 +115,16 @@ export class Consumer {
     return stderr
   }
 
-  #spawn(node: string, file: string, url = '') {
-    const program = spawn(node, [file], {
+  /** What a command of an installed package prints that ends well. */
+  async output(node: string, command: string, ...args: string[]): Promise<string> {
+    const { program, end } = this.#spawn(node, join('node_modules/.bin', command), '', args)
+    const [stdout, { code, stderr }] = await Promise.all([text(program.stdout), end])
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+    return stdout
+  }
+
+  #spawn(node: string, file: string, url = '', args: string[] = []) {
+    const program = spawn(node, [file, ...args], {
       cwd: this.directory,
       env: { ...process.env, DATABASE_URL: url },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,6 +8,7 @@ import * as esbuild from 'esbuild'
 import { adminOf } from '../support/listening'
 import { createDatabase } from '../support/postgres'
 import { ROOT } from '../support/program'
+import type { DoctorReport } from '../../ts/cli/report'
 import { AMBIENT, Consumer, HEAR_ONE } from './consumer'
 import { Release } from './release'
 
@@ -103,6 +104,19 @@ for (const [name, external] of [
     return 'dist/server.cjs'
   })
 }
+
+test('the command line of an installed package', async (t) => {
+  const consumer = await Consumer.create(release, 'commands', {})
+  const url = await createDatabase()
+  for (const { version, path } of await nodes()) {
+    await t.test(`on Node ${version}`, async () => {
+      const print = (...args: string[]) => consumer.output(path, 'pg-generations', ...args)
+      assert.equal(await print('--version'), `${release.manifest.version}\n`)
+      const { checks } = JSON.parse(await print('doctor', '--json', url)) as DoctorReport
+      assert.equal(checks.find(({ check }) => check === 'listen')?.status, 'ok')
+    })
+  }
+})
 
 test('npm downloads one binary: the one for this machine', () => {
   const binaries = new Set(release.registry.downloads.filter((name) => name !== 'pg-generations'))
