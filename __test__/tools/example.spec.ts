@@ -99,6 +99,20 @@ for (const mode of ['plain', 'strict']) {
       })
     }
 
+    test('tell everybody of a module and of all that was built from it', async () => {
+      realms.write('tell/lib.gts', 'v1\n')
+      for (const module of ['tell/one.gts', 'tell/two.gts']) {
+        realms.write(module, `import './lib.gts'\n`)
+        assertSays(await a.lookUp(module), { content: `v1\nimport './lib.gts'\n`, kept: true })
+      }
+      const BUMPS = 'pg_generations_module_bumps_total'
+      await everybodyHears()
+      const bumps = await c.metric(BUMPS)
+      assert.equal((await b.invalidate({ module: 'tell/lib.gts' })).status, 200)
+      await everybodyHears()
+      assert.equal(await c.metric(BUMPS), bumps + 3)
+    })
+
     test('build once for many lookups at the same time', async () => {
       const module = 'once/app.gts'
       realms.write(module, 'v1')
