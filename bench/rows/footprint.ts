@@ -64,7 +64,7 @@ export async function footprint(context: Context): Promise<RowResult> {
       { what: 'installed, all files', value: spread([installed() / 1e6]), unit: 'MB' },
     ],
     notes: [
-      'Most of the time of `require` goes into the reading and compiling of JavaScript; the binary takes 1 to 2 ms.',
+      'Most of the time of `require` goes into the reading and compiling of JavaScript.',
       'The package depends on no other. Stacks of threads count only as far as they are used.',
       'One thread stays. A second one looks up names and reads certificates, and ends ten seconds after it last did.',
     ],

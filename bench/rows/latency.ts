@@ -96,8 +96,8 @@ export async function latency(context: Context): Promise<RowResult> {
     notes: [
       'PostgreSQL wakes listeners before it acknowledges, so a listener can be faster than the acknowledgement.',
       'The floor is one blocking call that returns with the bytes. pg-generations waits for several things at once (the ' +
-        'socket, its heartbeat, fences, its end). What runs once in a while finds the processor’s caches cold: what ' +
-        'takes 4 µs in a storm, to decode and bump 60 URLs, takes 15 to 20 here.',
+        'socket, its heartbeat, fences, its end). What runs once in a while finds the processor’s caches cold: to decode ' +
+        'and bump takes several times as long here as in a storm, see the two floors in both.',
     ],
     plots: [
       {

@@ -50,7 +50,7 @@ export async function storm(context: Context): Promise<RowResult> {
     method:
       'One transaction sends them all; only then PostgreSQL hands them out. The rate is taken from its acknowledgement ' +
       'until the last payload is in the counters. One listener at a time, each in a new process. The bystander is a ' +
-      'process of Node that does not listen, and whose event loop is watched in the same way and at the same time.',
+      'process of Node that does not listen and has nothing to do, whose event loop is watched at the same time.',
     table: {
       columns: [
         'listener',
@@ -91,11 +91,11 @@ export async function storm(context: Context): Promise<RowResult> {
         ),
       },
       {
-        what: 'longest delay of the event loop, beyond that of a bystander',
+        what: 'longest delay of the event loop, beyond that of a bystander of the floor’s storm',
         value: spread(
           drains
             .get('pg-generations')!
-            .map(({ delay, delayOfBystander }) => (delay ?? NaN) - delayOfBystander),
+            .map(({ delay }, round) => (delay ?? NaN) - drains.get(FLOOR)![round]!.delayOfBystander),
         ),
         atMost: 1,
         unit: 'ms',
@@ -106,8 +106,8 @@ export async function storm(context: Context): Promise<RowResult> {
         'process of PostgreSQL reads them from its queue and writes them to the socket.',
       'The floor throws the payloads away. pg-generations decodes them and hashes each of their URLs with a keyed hash, ' +
         'since whoever can connect can send.',
-      'The backend and the listener’s thread leave no processor of two idle: whoever wakes up meanwhile waits for its ' +
-        'turn, which is up to a tick of the kernel’s clock (1 to 10 ms), in this process or in any other.',
+      'In the storm of the floor nothing of ours runs. Where the processors are taken, whoever wakes up waits for its turn, ' +
+        'which can be a tick of the kernel’s clock (1 to 10 ms), in any process.',
     ],
     plots: [
       {

@@ -67,8 +67,12 @@ fn counters() -> Feed {
 
 /// A notification is the sender's process id, the channel and the payload, both with a zero after them.
 fn payload(body: &[u8]) -> &str {
-    let mut texts = body.get(4..).unwrap_or_default().split(|&byte| byte == 0);
-    texts.nth(1).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    let find = || {
+        let texts = body.get(4..)?;
+        let channel = texts.iter().position(|&byte| byte == 0)?;
+        std::str::from_utf8(texts.get(channel + 1..texts.len() - 1)?).ok()
+    };
+    find().unwrap_or_default()
 }
 
 fn seen(enough: u64) -> String {

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::unconstrained;
 use tokio_postgres::{AsyncMessage, Connection, Notification};
 
 use super::{Event, Sink};
@@ -66,11 +67,20 @@ impl Inbox {
 
     /// Does `work` while handing on whatever arrives. An error of the connection ends both.
     pub async fn during<T>(&mut self, sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, Error> {
-        let mut work = pin!(work);
+        if let Some(reason) = &self.ended {
+            return Err(reason.clone());
+        }
+        // However much arrives, it gets its turn: what reading may do at a time is not its concern.
+        let mut work = pin!(unconstrained(work));
+        // It begins before anything is read. A statement that is sent once the connection has ended does not know why
+        // that was; one that was sent before waits for its answer.
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
         poll_fn(|cx| {
             loop {
-                // What has arrived first, for it is not to wait for anything. Then the work, however much arrives. A
-                // result that is there counts, even if the connection ended with it: it says why.
+                // What has arrived goes first, for it is not to wait for anything. A result that is there counts, even
+                // if the connection ended with it: it says why.
                 let received = self.poll_receive(cx, sink);
                 if let Poll::Ready(output) = work.as_mut().poll(cx) {
                     return Poll::Ready(Ok(output));
@@ -148,34 +158,56 @@ fn nonce() -> String {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use futures_util::FutureExt;
 
     use super::*;
 
-    /// A connection that has ended, and is not to be asked again.
-    fn ended() -> (Inbox, String) {
+    /// A connection that ends as soon as it is read, and is not to be read again; why, and whether it was read.
+    fn ended() -> (Inbox, String, Arc<AtomicBool>) {
         let error = "no_such_setting=1".parse::<tokio_postgres::Config>().expect_err("no such setting");
         let reason = error.to_string();
-        let mut end = Some(Err(error));
-        let messages = stream::poll_fn(move |_| Poll::Ready(Some(end.take().expect("asked once"))));
-        (Inbox::of(messages.boxed()), reason)
+        let read = Arc::new(AtomicBool::new(false));
+        let (mut end, was_read) = (Some(Err(error)), Arc::clone(&read));
+        let messages = stream::poll_fn(move |_| {
+            was_read.store(true, Ordering::Relaxed);
+            Poll::Ready(Some(end.take().expect("read once")))
+        });
+        (Inbox::of(messages.boxed()), reason, read)
+    }
+
+    /// What comes of work that goes on at once.
+    fn during<T>(inbox: &mut Inbox, work: impl Future<Output = T>) -> Result<T, String> {
+        inbox.during(&Deaf, work).now_or_never().expect("at once").map_err(|error| error.to_string())
     }
 
     #[test]
     fn everybody_learns_why_the_connection_ended() {
-        let (mut inbox, reason) = ended();
+        let (mut inbox, reason, _) = ended();
         for _ in 0..2 {
-            let outcome = inbox.during(&Deaf, pending::<()>()).now_or_never().expect("at once");
-            assert!(outcome.expect_err("it ended").to_string().contains(&reason));
+            assert!(during(&mut inbox, pending::<()>()).expect_err("it ended").contains(&reason));
         }
+        assert!(during(&mut inbox, ready(())).expect_err("it ended").contains(&reason));
     }
 
     #[test]
     fn a_result_that_comes_with_the_end_is_kept_and_the_reason_is_not_lost() {
-        let (mut inbox, reason) = ended();
-        assert_eq!(inbox.during(&Deaf, ready(7)).now_or_never().expect("at once").expect("a result"), 7);
-        let outcome = inbox.receive(&Deaf).now_or_never().expect("at once");
-        assert!(outcome.expect_err("it ended").to_string().contains(&reason));
+        let (mut inbox, reason, read) = ended();
+        let answer = poll_fn(|_| if read.load(Ordering::Relaxed) { Poll::Ready(7) } else { Poll::Pending });
+        assert_eq!(during(&mut inbox, answer), Ok(7));
+        assert!(during(&mut inbox, pending::<()>()).expect_err("it ended").contains(&reason));
+    }
+
+    #[test]
+    fn a_statement_is_sent_before_the_end_is_read_so_that_it_does_not_hide_the_reason() {
+        let (mut inbox, reason, read) = ended();
+        let mut sent_too_late = None;
+        let statement = poll_fn(|_| {
+            let too_late = *sent_too_late.get_or_insert_with(|| read.load(Ordering::Relaxed));
+            if too_late { Poll::Ready(()) } else { Poll::Pending }
+        });
+        assert!(during(&mut inbox, statement).expect_err("it ended").contains(&reason));
     }
 }

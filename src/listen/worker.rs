@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::runtime::Runtime;
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout_at};
 
 use super::config::Settings;
@@ -169,13 +170,14 @@ impl Worker {
     }
 }
 
-/// Does `work` and meanwhile keeps the deadlines of those who wait for a fence or a channel.
+/// Does `work` and meanwhile keeps the deadlines of those who wait for a fence or a channel, also when the work does all
+/// that a task may do at a time.
 async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;
         output = work => output,
-        never = shared.fences.expire() => match never {},
-        never = shared.channels.expire() => match never {},
+        never = unconstrained(shared.fences.expire()) => match never {},
+        never = unconstrained(shared.channels.expire()) => match never {},
     }
 }
 
@@ -199,7 +201,33 @@ pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::consume_budget;
+
+    use super::super::fences::{Covers, Fence, InGap};
+    use super::super::inbox::Deaf;
     use super::*;
+
+    #[test]
+    fn deadlines_are_kept_whatever_the_work_does() {
+        let shared = Shared::new(Arc::new(Deaf), Vec::new());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let fence =
+            Fence { covers: Covers::Acknowledged, limit: Duration::from_millis(10), in_gap: InGap::Wait };
+        shared.fences.ask(fence, Box::new(move |outcome| sender.send(outcome).expect("somebody waits")));
+        // As the reading of a socket on which there is always more.
+        let busy = async {
+            let began = Instant::now();
+            loop {
+                if let Ok(outcome) = receiver.try_recv() {
+                    return outcome;
+                }
+                assert!(began.elapsed() < Duration::from_secs(30), "the fence never expired");
+                consume_budget().await;
+            }
+        };
+        let outcome = thread::with_runtime(|runtime| runtime.block_on(watched(&shared, busy)));
+        assert!(matches!(outcome.expect("a runtime"), Err(Error::FenceTimeout { .. })));
+    }
 
     #[test]
     fn pauses_grow_to_their_cap_and_no_further() {
