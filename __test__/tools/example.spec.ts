@@ -401,6 +401,29 @@ test('a strict realm server joins no build before it has heard what its client m
   }
 })
 
+test('a plain realm server keeps nothing that it invalidated itself, before its listener hears of it', async (t) => {
+  const realms = new Realms(t)
+  const database = await createDatabase()
+  const proxy = await proxyTo(t, database)
+  const args = ['--database', database, '--modules', realms.directory, '--listen', proxy.url(database)]
+  const server = await RealmServer.start(t, args)
+  const module = 'own/app.gts'
+  realms.write(module, 'v1')
+  const hold = server.hold(module)
+  const lookup = server.lookUp(module)
+  await hold.build(1)
+
+  proxy.hold('to client')
+  realms.write(module, 'v2')
+  assert.equal((await server.invalidate({ module })).status, 200)
+  hold.release(1)
+  await hold.build(2)
+  hold.release(2)
+  assertSays(await lookup, { content: 'v2', from: 'build', kept: true })
+  assert.equal(await server.metric('pg_generations_notifications_total'), 0)
+  await proxy.heal()
+})
+
 test('realm servers that start together take turns to migrate', async (t) => {
   const realms = new Realms(t)
   const database = await createDatabase()
