@@ -155,6 +155,40 @@ fn what_was_committed_under_a_lock_is_in_the_counters_of_whoever_got_the_lock_ne
     shut_down(&listener);
 }
 
+/// A commit that removes files is visible, and its locks are free, long before it signals the listening sessions.
+#[test]
+fn only_the_heavier_kind_covers_a_commit_that_is_visible_and_not_yet_acknowledged() {
+    const TABLES: usize = 40;
+    let database = Database::create();
+    let harness = Harness::new();
+    let listener = harness.listen(&database.url, patient());
+    let (committer, waiter) = (database.admin(), database.admin());
+    let tables = || (0..TABLES).map(|table| format!("t{table}"));
+    for table in tables() {
+        committer.execute(&format!("CREATE TABLE {table} (x int PRIMARY KEY, y int UNIQUE)"));
+    }
+    let truncate = format!("TRUNCATE {}", tables().collect::<Vec<_>>().join(", "));
+    let heard_after = |covers, round: usize| {
+        let (url, payload) = module(format_args!("{covers:?}-{round}"));
+        committer.execute("BEGIN; SELECT pg_advisory_xact_lock(1)");
+        thread::scope(|scope| {
+            let granted = scope.spawn(|| {
+                waiter.execute("SELECT pg_advisory_lock_shared(1)");
+                fence(&listener, waiting(covers)).unwrap();
+                let heard = harness.counters.module_generation(REALM, &url) != 0;
+                waiter.execute("SELECT pg_advisory_unlock_shared(1)");
+                heard
+            });
+            committer.execute(&format!("{truncate}; NOTIFY {CHANNEL}, '{payload}'; COMMIT"));
+            granted.join().unwrap()
+        })
+    };
+    assert!((0..100).all(|round| heard_after(Covers::Released, round)));
+    // Which shows that the rounds before were a test: the lighter kind does miss such a commit.
+    assert!(!(0..100).all(|round| heard_after(Covers::Acknowledged, round)));
+    shut_down(&listener);
+}
+
 #[test]
 fn any_number_of_callers_share_two_round_trips() {
     let database = Database::create();
