@@ -54,6 +54,15 @@ test('one statement sends all payloads, in order', async (t) => {
   assert.deepEqual(await notifications(), [])
 })
 
+test('payloads may have any character, and are values that every driver can bind', async (t) => {
+  const { client, notifications } = await cache(t)
+  const payloads = ['"', '\\', "'", '$1', '\n\t\u0001\u007f', '{"a":["b"]}', '[]', 'null', ' ', 'ünï😀\u2028']
+  const query = notifyQuery(payloads)
+  assert(query.values.every((value) => typeof value === 'string'))
+  await client.query(query)
+  assert.deepEqual(await notifications(), payloads)
+})
+
 const changes: { name: string; query: { text: string; values?: unknown[] }; rows: unknown[] }[] = [
   { name: 'no RETURNING', query: { text: 'DELETE FROM modules WHERE i < 3' }, rows: [{}, {}] },
   {
@@ -140,7 +149,7 @@ test("a caller's values are left alone", () => {
   const values = ['m1']
   const query = withNotifications({ text: 'DELETE FROM modules WHERE url = $1', values }, [GLOBAL])
   assert.deepEqual(values, ['m1'])
-  assert.deepEqual(query.values, ['m1', CHANNEL, [GLOBAL]])
+  assert.deepEqual(query.values, ['m1', CHANNEL, JSON.stringify([GLOBAL])])
 })
 
 const refused: [string, RegExp, unknown[]?][] = [

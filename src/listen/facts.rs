@@ -14,16 +14,20 @@ pub struct Fact {
     pub answer: Result<Option<String>, Error>,
 }
 
-/// Every question and how it is asked: a query of one column, in JSON, and at most one row.
+/// Every question and how it is asked: a query of one column, in JSON, and at most one row. Qualified as in
+/// [`sql`](super::sql).
 pub(super) const QUESTIONS: [(&str, &str); 7] = [
-    ("version", "SELECT to_json(current_setting('server_version'))"),
-    ("session", "SELECT json_build_object('user', current_user, 'database', current_database())"),
+    ("version", "SELECT pg_catalog.to_json(pg_catalog.current_setting('server_version'))"),
+    (
+        "session",
+        "SELECT pg_catalog.json_build_object('user', current_user, 'database', pg_catalog.current_database())",
+    ),
     (
         "tls",
-        "SELECT json_build_object('version', version, 'cipher', cipher) FROM pg_stat_ssl \
-         WHERE pid = pg_backend_pid() AND ssl",
+        "SELECT pg_catalog.json_build_object('version', version, 'cipher', cipher) FROM pg_catalog.pg_stat_ssl \
+         WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND ssl",
     ),
-    ("queue", "SELECT to_json(pg_notification_queue_usage())"),
+    ("queue", "SELECT pg_catalog.to_json(pg_catalog.pg_notification_queue_usage())"),
     ("connections", CONNECTIONS),
     ("settings", SETTINGS),
     ("listeners", LISTENERS),
@@ -31,28 +35,37 @@ pub(super) const QUESTIONS: [(&str, &str); 7] = [
 
 /// How many there may be of users without privileges, and how many there are. Whose sessions are kept from us shows
 /// no type; those of databases are clients', but for a few workers.
-const CONNECTIONS: &str = "SELECT json_build_object( \
-    'limit', current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int \
-        - coalesce(current_setting('reserved_connections', true)::int, 0), \
-    'used', (SELECT count(*) FROM pg_stat_activity \
-        WHERE backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL))";
+const CONNECTIONS: &str = "SELECT pg_catalog.json_build_object( \
+    'limit', CAST(pg_catalog.current_setting('max_connections') AS pg_catalog.int4) \
+        OPERATOR(pg_catalog.-) CAST(pg_catalog.current_setting('superuser_reserved_connections') AS pg_catalog.int4) \
+        OPERATOR(pg_catalog.-) \
+            COALESCE(CAST(pg_catalog.current_setting('reserved_connections', true) AS pg_catalog.int4), 0), \
+    'used', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity \
+        WHERE backend_type OPERATOR(pg_catalog.=) 'client backend' \
+            OR backend_type IS NULL AND datid IS NOT NULL))";
 
 /// What a role, a database or the server has set for every session, and who is there to acknowledge a commit.
-const SETTINGS: &str = "SELECT json_build_object( \
-    'idleSessionTimeoutMs', (SELECT reset_val::int FROM pg_settings WHERE name = 'idle_session_timeout'), \
-    'synchronousCommit', current_setting('synchronous_commit'), \
-    'synchronousStandbyNames', current_setting('synchronous_standby_names'), \
-    'synchronousStandbys', (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')), \
-    'hiddenStandbys', (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL))";
+const SETTINGS: &str = "SELECT pg_catalog.json_build_object( \
+    'idleSessionTimeoutMs', (SELECT CAST(reset_val AS pg_catalog.int4) FROM pg_catalog.pg_settings \
+        WHERE name OPERATOR(pg_catalog.=) 'idle_session_timeout'), \
+    'synchronousCommit', pg_catalog.current_setting('synchronous_commit'), \
+    'synchronousStandbyNames', pg_catalog.current_setting('synchronous_standby_names'), \
+    'synchronousStandbys', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication \
+        WHERE sync_state OPERATOR(pg_catalog.=) ANY (ARRAY['sync', 'quorum'])), \
+    'hiddenStandbys', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication WHERE sync_state IS NULL))";
 
 /// Sessions of this database that look like listeners, by the name that ours have or by the statement that they sent
 /// last. PostgreSQL itself tells nobody who listens, and shows the statements of others to the privileged only.
-const LISTENERS: &str = "SELECT json_build_object( \
-    'hidden', count(*) FILTER (WHERE query = '<insufficient privilege>' AND NOT ours), \
-    'sessions', coalesce(json_agg(json_build_object( \
+const LISTENERS: &str = "SELECT pg_catalog.json_build_object( \
+    'hidden', pg_catalog.count(*) FILTER \
+        (WHERE query OPERATOR(pg_catalog.=) '<insufficient privilege>' AND NOT ours), \
+    'sessions', COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object( \
         'pid', pid, 'user', usename, 'application', application_name, 'state', state, \
-        'transactionSeconds', extract(epoch FROM clock_timestamp() - xact_start) \
+        'transactionSeconds', EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) xact_start) \
     ) ORDER BY pid) FILTER (WHERE ours OR asks), '[]')) \
-    FROM (SELECT *, application_name LIKE 'pg-generations/%' OR query LIKE '%NOTIFY \"pggen\\_echo\\_%' AS ours, \
-        query ~* '(^|;)[[:space:]]*LISTEN[[:space:]]' AS asks \
-        FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) AS session";
+    FROM (SELECT *, application_name OPERATOR(pg_catalog.~~) 'pg-generations/%' \
+            OR query OPERATOR(pg_catalog.~~) '%NOTIFY \"pggen\\_echo\\_%' AS ours, \
+        query OPERATOR(pg_catalog.~*) '(^|;)[[:space:]]*LISTEN[[:space:]]' AS asks \
+        FROM pg_catalog.pg_stat_activity \
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database() \
+            AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()) AS session";

@@ -121,7 +121,20 @@ impl Session {
     /// The proof is a nonce sent by a second connection while this one is idle. One sent by this connection proves
     /// less: the server answers it before the command ends, and so even a pooler in transaction mode, which
     /// forwards nothing to an idle client, lets it through.
+    ///
+    /// Where it fails and the session goes on, behind a pooler for instance, the session is as it was before.
     pub async fn listen(&mut self, settings: &Settings, channels: &Channels) -> Result<(), Error> {
+        let outcome = self.subscribe_and_prove(settings, channels).await;
+        if let Err(error) = &outcome
+            && (error.sql_state().is_some() || matches!(error, Error::ListenSwallowed { .. }))
+        {
+            let reset = self.inbox.during(channels, self.client.batch_execute(sql::RESET_SESSION));
+            let _ = timeout(settings.timings.heartbeat_timeout, reset).await;
+        }
+        outcome
+    }
+
+    async fn subscribe_and_prove(&mut self, settings: &Settings, channels: &Channels) -> Result<(), Error> {
         let sink: &dyn Sink = channels;
         self.present = channels.kept();
         let server = self.server.clone();
@@ -159,8 +172,6 @@ impl Session {
         if !self.inbox.expects(&nonce) {
             return Err(Error::Timeout { address, step: "the proof of LISTEN", limit });
         }
-        let reset = self.inbox.during(sink, self.client.batch_execute(sql::RESET_SESSION));
-        let _ = timeout(limit, reset).await;
         Err(Error::ListenSwallowed { address })
     }
 
@@ -273,7 +284,8 @@ impl Session {
 
     /// The first row of what the server answers. For a session that does not listen yet.
     pub async fn first_row(&mut self, query: &str) -> Result<Option<SimpleQueryRow>, Error> {
-        let messages = self.inbox.during(&Deaf, self.client.simple_query(query)).await??;
+        let query = sql::isolated(query);
+        let messages = self.inbox.during(&Deaf, self.client.simple_query(&query)).await??;
         Ok(messages.into_iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,

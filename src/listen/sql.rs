@@ -1,38 +1,52 @@
 //! The statements a session sends: pure functions, tested without a server.
+//!
+//! Every function, operator, type and relation is named with its schema. A role that may create in a schema on the
+//! search path, as every role may in `public` up to PostgreSQL 14, otherwise puts a function of its own in front of
+//! PostgreSQL's and has it run with the rights of the session's role. The settings of the path are the second line of
+//! defence: the first would also hold behind a pooler that hands the next statement to another session.
 
 use std::time::Duration;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
+/// Only what PostgreSQL itself brings. Without its name the schema of temporary objects would come first.
+const CATALOG_ONLY: &str = "search_path = pg_catalog, pg_temp";
+
 /// Makes the session one that may idle for ever, waits for no lock long, and holds up nobody.
 pub(super) fn prepare_session(lock_timeout: Duration) -> String {
     format!(
-        "SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}",
+        "SET {CATALOG_ONLY}; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}",
         lock_timeout.as_millis().max(1)
     )
 }
 
 /// Takes back what [`prepare_session`] and [`listen`] did. Behind a pooler the session goes on with someone else.
-pub(super) const RESET_SESSION: &str =
-    "UNLISTEN *; RESET idle_session_timeout; RESET statement_timeout; RESET lock_timeout";
+pub(super) const RESET_SESSION: &str = "UNLISTEN *; RESET search_path; RESET idle_session_timeout; \
+    RESET statement_timeout; RESET lock_timeout";
+
+/// A query for a session that is not [prepared](prepare_session) and is to stay as it is.
+pub(super) fn isolated(query: &str) -> String {
+    format!("SET LOCAL {CATALOG_ONLY}; {query}")
+}
 
 /// Who we are to the server, and what kind of server it is: `pid`, `recovering`, `read_only`.
-pub(super) const IDENTIFY: &str =
-    "SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('default_transaction_read_only')";
+pub(super) const IDENTIFY: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('default_transaction_read_only')";
 
 /// The query whose text tells one database of one running server from every other: the cluster, the database in it, and since when the
 /// server runs, which is another moment for its standby and for a server that was started again. A server may keep
 /// the first from us.
-pub const IDENTITY: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), \
-    (SELECT oid FROM pg_database WHERE datname = current_database()), \
-    extract(epoch FROM pg_postmaster_start_time()))";
+pub const IDENTITY: &str = "SELECT pg_catalog.concat_ws('/', \
+    (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+    (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), \
+    EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))";
 
 /// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
 pub(super) const NOTHING: &str = "";
 
 /// Has the server find out which part of its notification queue everybody has read. It does so by itself only while
 /// the queue grows; one that was full would stay so until somebody asks.
-pub(super) const LOOK_FOR_ROOM: &str = "SELECT pg_notification_queue_usage()";
+pub(super) const LOOK_FOR_ROOM: &str = "SELECT pg_catalog.pg_notification_queue_usage()";
 
 /// Subscribes to every channel in one transaction: all of them, or an error.
 pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String {
@@ -74,7 +88,11 @@ pub fn check_channel(name: &str) -> Result<(), String> {
 /// Sends one notification, and gives up if a lock keeps it: a backend that waits for one does not notice that nobody
 /// waits for it any more. Leaves the session as it was.
 pub(super) fn notify_within(lock_timeout: Duration, channel: &str, payload: &str) -> String {
-    format!("SET LOCAL lock_timeout = {}; {}", lock_timeout.as_millis().max(1), notify(channel, payload))
+    format!(
+        "SET LOCAL {CATALOG_ONLY}; SET LOCAL lock_timeout = {}; {}",
+        lock_timeout.as_millis().max(1),
+        notify(channel, payload)
+    )
 }
 
 /// Sends one notification.

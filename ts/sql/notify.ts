@@ -4,9 +4,14 @@ import { tokenize } from './lexer'
 import type { Token } from './lexer'
 import type { Query } from './query'
 
+// The payloads are one value, a text: an adapter may bind no arrays, and one statement of a constant text serves any
+// number of payloads, where VALUES would end at 65,535 of them.
+const FROM_LIST = (parameter: number): string =>
+  `FROM pg_catalog.json_array_elements_text(CAST(CAST($${parameter} AS pg_catalog.text) AS pg_catalog.json)) AS list (payload)`
+
 /**
  * One statement that sends all payloads of an invalidation, in order, in one round trip. With no payloads it sends
- * nothing.
+ * nothing. Its values are strings, so that it also suits an adapter that does not bind arrays.
  *
  * In a transaction it is best the last statement: a transaction that has sent a notification holds a lock of the
  * whole server while it commits.
@@ -21,8 +26,8 @@ import type { Query } from './query'
 export function notifyQuery(payloads: readonly string[]): Query {
   requirePayloads(payloads)
   return {
-    text: 'SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) AS payload',
-    values: [MODULE_CACHE_INVALIDATED_CHANNEL, payloads],
+    text: `SELECT pg_catalog.count(pg_catalog.pg_notify($1, payload)) ${FROM_LIST(2)}`,
+    values: [MODULE_CACHE_INVALIDATED_CHANNEL, JSON.stringify(payloads)],
   }
 }
 
@@ -65,10 +70,11 @@ export function withNotifications(
   const change = `${sql.slice(0, end)}\n${own ? '' : 'RETURNING NULL'}`
   // A query in a WITH that only reads runs as far as it is asked for, and a join may find that nobody asks. The number
   // of rows to skip is always asked for: it is 0, and on the way to it every notification is sent.
-  const skip = `SELECT 0 * count(pg_notify($${channel}, payload)) FROM unnest($${list}::text[]) AS payload`
+  const sent = `pg_catalog.count(pg_catalog.pg_notify($${channel}, payload))`
+  const skip = `SELECT 0 OPERATOR(pg_catalog.*) ${sent} ${FROM_LIST(list)}`
   return {
     text: `WITH changed AS (${change}) SELECT ${own ? 'changed.*' : ''} FROM changed OFFSET (${skip})`,
-    values: [...values, MODULE_CACHE_INVALIDATED_CHANNEL, payloads],
+    values: [...values, MODULE_CACHE_INVALIDATED_CHANNEL, JSON.stringify(payloads)],
   }
 }
 
