@@ -48,6 +48,12 @@ pub enum Error {
     /// The server refused user, password or host.
     #[error("authentication failed: {}; check user, password and pg_hba.conf", describe(.0))]
     Authentication(Arc<tokio_postgres::Error>),
+    /// The server asks for a way to log in that the settings rule out.
+    #[error("the server asks for {asked}, which require_auth rules out; check require_auth and pg_hba.conf")]
+    RuledOut {
+        /// What it asks for.
+        asked: &'static str,
+    },
     /// The password function given by the caller failed, so that there was nothing to authenticate with.
     #[error("the password function failed: {0}")]
     PasswordFunction(String),
@@ -125,6 +131,14 @@ pub enum Error {
     /// Somebody else was to subscribe for us, and did not.
     #[error("the adapter's subscribe() failed: {0}")]
     Adapter(String),
+    /// An error of connecting, and what is to be known of the settings.
+    #[error("{error} ({note})")]
+    Explained {
+        /// What went wrong.
+        error: Box<Error>,
+        /// What may be to blame.
+        note: &'static str,
+    },
     /// The listener was shut down first.
     #[error("the listener was shut down")]
     Stopped,
@@ -139,7 +153,7 @@ impl Error {
             Self::HostNotFound { .. } => "PGGEN_HOST_NOT_FOUND",
             Self::Unreachable { .. } => "PGGEN_UNREACHABLE",
             Self::Timeout { .. } => "PGGEN_TIMEOUT",
-            Self::Authentication(_) => "PGGEN_AUTHENTICATION_FAILED",
+            Self::Authentication(_) | Self::RuledOut { .. } => "PGGEN_AUTHENTICATION_FAILED",
             Self::PasswordFunction(_) => "PGGEN_PASSWORD_FUNCTION_FAILED",
             Self::UnknownDatabase(_) => "PGGEN_UNKNOWN_DATABASE",
             Self::PermissionDenied(_) => "PGGEN_PERMISSION_DENIED",
@@ -157,6 +171,7 @@ impl Error {
             Self::NotListening => "PGGEN_NOT_LISTENING",
             Self::Unprovable => "PGGEN_UNPROVABLE",
             Self::Adapter(_) => "PGGEN_ADAPTER_FAILED",
+            Self::Explained { error, .. } => error.code(),
             Self::Stopped => "PGGEN_STOPPED",
         }
     }
@@ -170,13 +185,16 @@ impl Error {
     /// Whether waiting may heal it. A first start gives up at once on what does not; a listener that has been
     /// listening retries for ever whatever the error.
     pub(crate) fn may_heal(&self) -> bool {
-        if let Self::HostNotFound { source, .. } = self {
-            return is_temporary(source);
+        match self {
+            Self::HostNotFound { source, .. } => return is_temporary(source),
+            Self::Explained { error, .. } => return error.may_heal(),
+            _ => {}
         }
         !matches!(
             self,
             Self::InvalidOptions(_)
                 | Self::Authentication(_)
+                | Self::RuledOut { .. }
                 | Self::PasswordFunction(_)
                 | Self::UnknownDatabase(_)
                 | Self::PermissionDenied(_)
@@ -205,6 +223,7 @@ impl Error {
             | Self::ServerUnavailable(e)
             | Self::Server(e)
             | Self::ConnectionLost(e) => Some(e),
+            Self::Explained { error, .. } => error.postgres(),
             _ => None,
         }
     }
@@ -213,13 +232,15 @@ impl Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(state) = error.code().cloned() else {
+            if let Some(&RuledOut(asked)) = inner(&error).and_then(|inner| inner.downcast_ref()) {
+                return Self::RuledOut { asked };
+            }
             if let Some(reason) = tls_refusal(&error) {
                 return Self::Tls(reason);
             }
             // The library's kinds are private; these two mean that the login failed for good, without a word of
             // the server: it wants a password and there is none, or the channel cannot be bound as demanded.
-            let hopeless =
-                error.to_string() == "authentication error" || source_text(&error) == "password missing";
+            let hopeless = error.to_string() == "authentication error" || source_text(&error) == NO_PASSWORD;
             let error = Arc::new(error);
             return if hopeless { Self::Authentication(error) } else { Self::ConnectionLost(error) };
         };
@@ -246,6 +267,14 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
+/// What the library says if it is to send a password and has none.
+const NO_PASSWORD: &str = "password missing";
+
+/// What the library's error is made of if the server asks for this, and it is ruled out.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is ruled out")]
+pub(crate) struct RuledOut(pub &'static str);
+
 /// Whether the resolver could not be asked, and not whether it knew no such name. The standard library keeps the C
 /// library's text of the difference, but not its number.
 fn is_temporary(resolver: &io::Error) -> bool {
@@ -258,6 +287,11 @@ fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{}: {} ({})", db.severity(), db.message(), db.code().code());
     }
+    if source_text(error) == NO_PASSWORD {
+        return format!(
+            "{NO_PASSWORD}: the server asks for one, none was given, and password files are not read"
+        );
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -265,6 +299,11 @@ fn describe(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What an error of reading or writing was made of.
+fn inner(error: &tokio_postgres::Error) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()
 }
 
 /// Why TLS was refused, by us or by the server; `None` if it is not TLS that went wrong.
@@ -276,7 +315,7 @@ fn tls_refusal(error: &tokio_postgres::Error) -> Option<String> {
                 .into(),
         );
     }
-    let inner = source.downcast_ref::<io::Error>()?.get_ref()?;
+    let inner = inner(error)?;
     if inner.is::<InvalidDnsNameError>() {
         return Some(
             "no certificate can be for a host of this name; give another, or an ssl.servername".into(),

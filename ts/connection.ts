@@ -1,6 +1,6 @@
 import { homedir, userInfo } from 'node:os'
 
-import { answerPassword } from '#binding'
+import { answerPassword, connectionKeywords } from '#binding'
 import type { ConnectionLayer, PasswordReply } from '#binding'
 
 import { messageOf } from './errors'
@@ -28,11 +28,32 @@ export interface TlsOptions {
   servername?: string | undefined
 }
 
+/** Settings that node-postgres has no name for, by libpq's keywords; `docs/connection.md` says what each means. */
+export type LibpqOptions = {
+  [
+    keyword in
+      | 'channel_binding'
+      | 'fallback_application_name'
+      | 'hostaddr'
+      | 'require_auth'
+      | 'sslcert'
+      | 'sslcertmode'
+      | 'sslkey'
+      | 'sslmode'
+      | 'sslrootcert'
+      | 'ssl_max_protocol_version'
+      | 'ssl_min_protocol_version'
+  ]?: string | undefined
+}
+
 /**
  * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
- * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
+ * `PG…` environment variables, then to the default.
+ *
+ * All of libpq's settings can be given by their keywords as well. One that demands what cannot be honoured is refused
+ * with `PGGEN_INVALID_OPTIONS`. Other fields are ignored.
  */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends LibpqOptions {
   /** A `postgres://` URL. What it says goes before the fields below. */
   connectionString?: string | undefined
   /** A host name, an address, or a socket directory; several separated by commas are tried in order. */
@@ -91,34 +112,56 @@ export function resolveConnection(connection: unknown, dbAdapter: unknown): Reso
 function asOptions(name: string, given: unknown): ConnectionOptions {
   if (given === undefined || given === null) return {}
   if (typeof given === 'string') return { connectionString: given }
-  if (typeof given === 'object') return given
+  if (given instanceof URL) throw new TypeError(`${name} must be a string or an object: give the URL's href`)
+  if (isConnected(given)) {
+    throw new TypeError(
+      `${name} must say how to connect, and this is a pool or a client: ` +
+        'give what it was made from, its connection string or the object with host, user and so on',
+    )
+  }
+  if (typeof given === 'object') return given as ConnectionOptions
   throw new TypeError(`${name} must be a URL or an object, got ${typeof given}`)
 }
 
+/** Whether it is what node-postgres, postgres.js or an adapter makes of connection settings: it can run statements. */
+function isConnected(given: unknown): boolean {
+  return ['query', 'execute', 'unsafe', 'connect'].some(
+    (method) => typeof (given as Record<string, unknown>)[method] === 'function',
+  )
+}
+
+/** Settings that are text and nothing else: a number there is a mistake. */
+const TEXTS = new Set(['host', 'user', 'password', 'dbname', 'options', 'application_name'])
+
 function layer(name: string, options: ConnectionOptions): ConnectionLayer {
-  const text = (field: keyof ConnectionOptions): string | undefined => {
-    const value: unknown = options[field]
+  const setting = (keyword: string, field: string = keyword): string | undefined => {
+    const value: unknown = (options as Record<string, unknown>)[field]
     if (value === undefined || value === null) return undefined
     if (typeof value === 'string') return value
+    if (keyword === 'password' && typeof value === 'function') return undefined
+    if (!TEXTS.has(keyword) && (typeof value === 'number' || typeof value === 'boolean')) return String(value)
     throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`)
   }
-  const { port, password, connectionTimeoutMillis: timeout } = options
+  const { connectionTimeoutMillis: timeout } = options
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) {
     throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`)
   }
-  const fields = {
-    url: text('connectionString'),
-    host: text('host'),
-    port: typeof port === 'number' ? String(port) : text('port'),
-    user: text('user'),
-    password: typeof password === 'function' ? undefined : text('password'),
-    database: text('database'),
-    ...tlsFields(`${name}.ssl`, options.ssl),
-    applicationName: text('application_name'),
-    options: text('options'),
-    targetSessionAttrs: text('target_session_attrs'),
-    connectTimeout: timeout === undefined ? undefined : String(Math.ceil(timeout / 1000)),
+  const { sslMode, ...tls } = tlsFields(`${name}.ssl`, options.ssl)
+  const settings = {
+    ...Object.fromEntries(connectionKeywords().map((keyword) => [keyword, setting(keyword)])),
+    // Where node-postgres has a name of its own, that goes first.
+    ...defined({ dbname: setting('dbname', 'database'), sslmode: sslMode }),
+    ...defined({ connect_timeout: timeout === undefined ? undefined : String(Math.ceil(timeout / 1000)) }),
   }
+  return defined({
+    url: setting('connectionString'),
+    settings: defined(settings),
+    ...tls,
+  }) as unknown as ConnectionLayer
+}
+
+/** What has a value. */
+function defined(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
@@ -185,7 +228,7 @@ function pem(name: string, source: unknown): string | undefined {
 /** libpq's variables, and where its files are, as JavaScript sees them: in a worker they are a copy that native code does not see. */
 function environment(): Record<string, string> {
   const variables = Object.entries(process.env).filter(([name]) => name.startsWith('PG'))
-  return { HOME: home(), PGUSER: systemUser(), ...(Object.fromEntries(variables) as Record<string, string>) }
+  return { HOME: home(), USER: systemUser(), ...(Object.fromEntries(variables) as Record<string, string>) }
 }
 
 function systemUser(): string {

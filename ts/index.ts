@@ -23,7 +23,7 @@ export type {
 } from './client/events'
 export { ModuleCacheInvalidationListener } from './listener'
 export type { DefinitionLookup, FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
-export type { ConnectionOptions, PasswordSource, PemSource, TlsOptions } from './connection'
+export type { ConnectionOptions, LibpqOptions, PasswordSource, PemSource, TlsOptions } from './connection'
 export { EVENT_DIAGNOSTICS_CHANNEL } from './diagnostics'
 export type { PublishedEvent } from './diagnostics'
 export type { ConnectionEvent, ListenerEvent, ListenerState } from './events'

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio_postgres::config::ChannelBinding;
 
-use super::fields::{DEFAULT_PORT, Fields, Password};
+use super::authentication::Methods;
+use super::fields::{Fields, Password};
+use super::target::{DEFAULT_PORT, Target, targets};
 use super::tls::Tls;
 use crate::error::Error;
 
@@ -54,18 +56,31 @@ pub struct Settings {
     pub(super) read_write: bool,
     pub(super) password: Option<Password>,
     pub(super) tls: Tls,
+    /// The ways to log in that will do, if not all do.
+    pub(super) methods: Option<Methods>,
+    not_given: NotGiven,
     /// The limit for connecting to one address and preparing the session.
     pub(super) attempt_timeout: Duration,
     pub(super) timings: Timings,
     base: tokio_postgres::Config,
 }
 
-/// One server to try.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    /// A name, an address, or a directory that holds a Unix socket.
-    pub host: String,
-    pub port: u16,
+/// Which settings have their defaults. An error that follows from them should say so.
+#[derive(Debug, Clone, Copy)]
+struct NotGiven {
+    connection: bool,
+    host: bool,
+    user: bool,
+    database: bool,
+}
+
+impl NotGiven {
+    fn of(fields: &Fields) -> Self {
+        let host = fields.host.is_none() && fields.host_address.is_none();
+        let (user, database) = (fields.user.is_none(), fields.database.is_none());
+        let connection = host && user && database && fields.port.is_none() && fields.password.is_none();
+        Self { connection, host, user, database }
+    }
 }
 
 /// The longest that one address may take when no `connect_timeout` says otherwise: a second address, or the next
@@ -80,10 +95,17 @@ impl Settings {
     pub fn new(fields: Fields, timings: Timings) -> Result<Self, Error> {
         let timings = timings.capped();
         fields.check_for_nul()?;
+        fields.demands.check()?;
+        if fields.database.as_ref().is_some_and(|database| database.contains("://")) {
+            return Err(Error::InvalidOptions("the database must be a name, and not a URL".into()));
+        }
+        let addresses = fields.host_address.as_deref();
         let targets = targets(
-            fields.host.as_deref().unwrap_or("localhost"),
+            fields.host.as_deref().or(addresses).unwrap_or("localhost"),
+            addresses.unwrap_or_default(),
             fields.port.as_deref().unwrap_or(DEFAULT_PORT),
         )?;
+        let not_given = NotGiven::of(&fields);
         let read_write = match fields.target_session_attrs.as_deref() {
             None => targets.len() > 1,
             Some("any") => false,
@@ -96,6 +118,7 @@ impl Settings {
             }
         };
         let tls = Tls::new(&fields)?;
+        let methods = Methods::new(fields.require_auth.as_deref().unwrap_or_default())?;
         let channel_binding = match fields.channel_binding.as_deref() {
             None | Some("prefer") => ChannelBinding::Prefer,
             Some("disable") => ChannelBinding::Disable,
@@ -121,8 +144,9 @@ impl Settings {
 
         let mut base = tokio_postgres::Config::new();
         base.channel_binding(channel_binding);
-        base.application_name(fields.application_name.unwrap_or_else(default_application_name));
-        if let Some(user) = fields.user {
+        let application_name = fields.application_name.or(fields.fallback_application_name);
+        base.application_name(application_name.unwrap_or_else(default_application_name));
+        if let Some(user) = fields.user.or(fields.default_user) {
             base.user(user);
         }
         if let Some(database) = fields.database {
@@ -136,6 +160,8 @@ impl Settings {
             read_write,
             password: fields.password,
             tls,
+            methods,
+            not_given,
             attempt_timeout: limit,
             timings,
             base,
@@ -156,27 +182,26 @@ impl Settings {
         }
         Ok(config)
     }
-}
 
-fn targets(hosts: &str, ports: &str) -> Result<Vec<Target>, Error> {
-    let hosts: Vec<_> = hosts.split(',').map(str::trim).collect();
-    if hosts.iter().any(|host| host.is_empty()) {
-        return Err(Error::InvalidOptions("host must not be empty".into()));
+    /// An error of connecting, and, where a default may be to blame, that it is one.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let note = match &error {
+            _ if self.not_given.connection => "no connection was given: these are the defaults",
+            Error::HostNotFound { .. } | Error::Unreachable { .. } | Error::Timeout { .. }
+                if self.not_given.host =>
+            {
+                "no host was given: localhost is the default"
+            }
+            Error::Authentication(_) if self.not_given.user => {
+                "no user was given: the process's own is the default"
+            }
+            Error::UnknownDatabase(_) | Error::PermissionDenied(_) if self.not_given.database => {
+                "no database was given: the user's name is the default"
+            }
+            _ => return error,
+        };
+        Error::Explained { error: Box::new(error), note }
     }
-    let ports = ports
-        .split(',')
-        .map(|port| port.trim().parse().ok().filter(|&port| port != 0))
-        .collect::<Option<Vec<u16>>>()
-        .ok_or_else(|| Error::InvalidOptions("port must be a whole number from 1 to 65535".into()))?;
-    if ports.len() != 1 && ports.len() != hosts.len() {
-        return Err(Error::InvalidOptions(format!(
-            "{} hosts and {} ports: give one port for all hosts, or one for each",
-            hosts.len(),
-            ports.len()
-        )));
-    }
-    let ports = ports.iter().copied().cycle();
-    Ok(hosts.into_iter().zip(ports).map(|(host, port)| Target { host: host.to_owned(), port }).collect())
 }
 
 /// Tells an operator which process this is.
@@ -191,27 +216,6 @@ mod tests {
 
     fn url(text: &str) -> Fields {
         Fields::from_url(text).unwrap()
-    }
-
-    #[test]
-    fn a_bad_url_is_refused_without_repeating_it() {
-        let bad_urls = [
-            "",
-            "nonsense",
-            "http://u:s3cret@h/d",
-            "postgres://u:s3cret@h:port/d",
-            "postgres://u:s3/cret@h:x/d",
-            "postgres://u:s3cret%ff@h",
-            "postgres://u:p@s3cret/word@h/d",
-            "postgres://u:p@s3cret?word@h/d",
-            "postgres://u:s3cret@a,,b",
-        ];
-        for bad in bad_urls {
-            let refused = Fields::from_url(bad).and_then(|fields| Settings::new(fields, Timings::default()));
-            let error = refused.unwrap_err();
-            assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
-            assert!(!error.to_string().contains("s3"), "{error}");
-        }
     }
 
     #[test]
@@ -233,6 +237,15 @@ mod tests {
             (Fields { port: Some("65536".into()), ..Fields::default() }, "port"),
             (Fields { port: Some("1,2".into()), ..Fields::default() }, "port"),
             (Fields { host: Some("a,,b".into()), ..Fields::default() }, "host"),
+            (Fields { host: Some("@socket".into()), ..Fields::default() }, "abstract"),
+            (Fields { host: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "host"),
+            (Fields { host: Some("u:s3cret@h".into()), ..Fields::default() }, "host"),
+            (Fields { database: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "database"),
+            (Fields { host_address: Some("s3cret".into()), ..Fields::default() }, "hostaddr"),
+            (
+                Fields { host_address: Some("::1,::1".into()), host: Some("a".into()), ..Fields::default() },
+                "hostaddr",
+            ),
             (Fields { ssl_mode: Some("maybe".into()), ..Fields::default() }, "sslmode"),
             (
                 Fields { target_session_attrs: Some("standby".into()), ..Fields::default() },
@@ -245,8 +258,27 @@ mod tests {
         for (fields, name) in cases {
             let error = Settings::new(fields, Timings::default()).unwrap_err();
             assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
-            assert!(error.to_string().contains(name), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(name) && !text.contains("s3cret"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_error_that_a_default_may_have_made_says_so() {
+        let explained =
+            |fields, error| Settings::new(fields, Timings::default()).unwrap().explain(error).to_string();
+        let refused = || Error::Unreachable {
+            address: "127.0.0.1:5432".into(),
+            source: std::sync::Arc::new(std::io::ErrorKind::ConnectionRefused.into()),
+        };
+        let system = || Fields { default_user: Some("u".into()), ..Fields::default() };
+        assert!(
+            explained(system(), refused()).ends_with("(no connection was given: these are the defaults)")
+        );
+        let some = Fields { database: Some("d".into()), ..system() };
+        assert!(explained(some, refused()).ends_with("(no host was given: localhost is the default)"));
+        let host = Fields { host: Some("h".into()), ..system() };
+        assert_eq!(explained(host, refused()), refused().to_string());
     }
 
     #[test]
@@ -255,9 +287,13 @@ mod tests {
             "sslmode=prefer&sslrootcert=/root.crt",
             "sslmode=require&sslrootcert=system",
             "sslmode=verify-ca&sslrootcert=system",
-            "sslmode=require&sslcrl=/list",
-            "ssl_min_protocol_version=TLSv1.3",
+            "sslmode=disable&sslcrl=/list",
+            "sslcertmode=require",
+            "ssl_min_protocol_version=TLSv2",
+            "ssl_max_protocol_version=TLSv1.1",
+            "ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
             "channel_binding=maybe",
+            "require_auth=scram",
             "ssl=maybe",
         ];
         for query in contradictions {
@@ -265,7 +301,15 @@ mod tests {
                 .and_then(|fields| Settings::new(fields, Timings::default()));
             assert_eq!(refused.unwrap_err().code(), "PGGEN_INVALID_OPTIONS", "{query}");
         }
-        for query in ["sslmode=disable&sslcrl=/list", "ssl_min_protocol_version=TLSv1.2", "sslrootcert="] {
+        let harmless = [
+            "sslcrl=",
+            "sslcertmode=allow",
+            "ssl_min_protocol_version=TLSv1",
+            "ssl_max_protocol_version=TLSv1.3",
+            "sslrootcert=",
+            "require_auth=",
+        ];
+        for query in harmless {
             Settings::new(url(&format!("postgres://h/d?{query}")), Timings::default()).unwrap();
         }
     }

@@ -14,7 +14,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::config::Target;
+use super::authentication::{Guarded, Methods};
+use super::target::Target;
 use crate::error::Error;
 
 /// One place to connect to, resolved. A second connection goes to the very same server by using the same address.
@@ -37,6 +38,9 @@ impl fmt::Display for Address {
 
 /// Every address of `target`, in the resolver's order. Blocks no thread of the runtime.
 pub(super) async fn resolve(target: &Target) -> Result<Vec<Address>, Error> {
+    if let Some(address) = target.address {
+        return Ok(vec![Address::Tcp(SocketAddr::new(address, target.port))]);
+    }
     #[cfg(unix)]
     if target.host.starts_with('/') {
         return Ok(vec![Address::Unix(PathBuf::from(format!("{}/.s.PGSQL.{}", target.host, target.port)))]);
@@ -88,6 +92,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// PostgreSQL closes a session's socket last of all. So once a shutdown completes, the session has left
 /// `pg_stat_activity`, its LISTEN is gone, and its connection slot is free.
 pub(super) struct Socket(Box<dyn Stream>);
+
+impl Socket {
+    /// A socket on which a request for any other way to log in is an error; see [`Guarded::new`].
+    pub fn guarded(self, methods: Option<Methods>, awaits_tls: bool) -> Self {
+        match methods {
+            None => self,
+            Some(_) => Self(Box::new(Guarded::new(self.0, methods, awaits_tls))),
+        }
+    }
+}
 
 impl AsyncRead for Socket {
     fn poll_read(

@@ -1,20 +1,15 @@
-//! Connection settings as a user gives them: a URL, fields, the environment.
+//! Connection settings as a user gives them: by libpq's keywords, in a URL, an object, or the environment.
 //!
 //! Settings come in layers; a field that one layer leaves out falls through to the next. Which layers there are
 //! and in which order is the caller's business.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
-
+use super::libpq::{Demands, SETTINGS};
 use crate::error::Error;
-
-/// The port where none is given.
-pub(super) const DEFAULT_PORT: &str = "5432";
 
 /// Where a password comes from. Its debug print shows nothing of it.
 #[derive(Clone)]
@@ -62,6 +57,8 @@ impl fmt::Debug for Pem {
 pub struct Fields {
     /// Host names, addresses or socket directories, separated by commas.
     pub host: Option<String>,
+    /// The addresses of these hosts, where their names are not to be resolved, separated by commas.
+    pub host_address: Option<String>,
     /// One port for all hosts, or one for each, separated by commas.
     pub port: Option<String>,
     /// The role to log in as.
@@ -82,117 +79,77 @@ pub struct Fields {
     pub ssl_server_name: Option<String>,
     /// Where libpq's default files are: `~/.postgresql`.
     pub ssl_directory: Option<PathBuf>,
-    /// A setting that demands something of TLS which cannot be given: leaving it out would weaken the rest.
-    pub ssl_unsupported: Option<&'static str>,
+    /// `allow` or `disable`: whether the server may see our certificate.
+    pub ssl_cert_mode: Option<String>,
+    /// The oldest TLS that will do.
+    pub ssl_min_version: Option<String>,
+    /// The newest.
+    pub ssl_max_version: Option<String>,
+    /// The ways to log in that will do, or, each with an exclamation mark, those that will not.
+    pub require_auth: Option<String>,
     /// `disable`, `prefer` or `require`.
     pub channel_binding: Option<String>,
     /// What `pg_stat_activity` shows.
     pub application_name: Option<String>,
+    /// The same, if no layer gives one.
+    pub fallback_application_name: Option<String>,
     /// Command-line options for the server's backend, as in `PGOPTIONS`.
     pub options: Option<String>,
     /// `any`, `read-write` or `primary`.
     pub target_session_attrs: Option<String>,
     /// The limit for one attempt to connect, in seconds; 0 stands for none of its own.
     pub connect_timeout: Option<String>,
+    /// The role to log in as where none is given.
+    pub default_user: Option<String>,
+    /// Settings that are refused where they demand something.
+    pub demands: Demands,
 }
 
 impl Fields {
-    /// Reads a `postgres://` or `postgresql://` URL. Query parameters this package does not know are ignored.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOptions`], with a message that repeats nothing of the URL.
-    pub fn from_url(url: &str) -> Result<Self, Error> {
-        let invalid = |why: &str| Error::InvalidOptions(format!("the connection URL is not valid: {why}"));
-        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
-            return Err(invalid("it must begin with postgres:// or postgresql://"));
+    /// Gives one of libpq's settings, by its keyword; another keyword changes nothing.
+    pub fn set(&mut self, keyword: &str, value: String) {
+        let field = match keyword {
+            "host" => &mut self.host,
+            "hostaddr" => &mut self.host_address,
+            "port" => &mut self.port,
+            "user" => &mut self.user,
+            "password" => return self.password = Some(Password::Fixed(value)),
+            "dbname" => &mut self.database,
+            "sslmode" => &mut self.ssl_mode,
+            "sslrootcert" => return self.ssl_root_cert = file(value),
+            "sslcert" => return self.ssl_cert = file(value),
+            "sslkey" => return self.ssl_key = file(value),
+            "sslcertmode" => &mut self.ssl_cert_mode,
+            "ssl_min_protocol_version" => &mut self.ssl_min_version,
+            "ssl_max_protocol_version" => &mut self.ssl_max_version,
+            "require_auth" => &mut self.require_auth,
+            "channel_binding" => &mut self.channel_binding,
+            "application_name" => &mut self.application_name,
+            "fallback_application_name" => &mut self.fallback_application_name,
+            "options" => &mut self.options,
+            "target_session_attrs" => &mut self.target_session_attrs,
+            "connect_timeout" => &mut self.connect_timeout,
+            _ => return self.demands.note(keyword, &value),
         };
-        let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = base.split_once('/').unwrap_or((base, ""));
-        // A raw @ in a password is not valid, but it is what people write, and it does no harm. A raw / or ? does: what
-        // follows would be taken for something that messages show.
-        let stray = |text: &str| text.contains('@');
-        if stray(database) || query.split('&').any(|pair| stray(pair.split('=').next().unwrap_or(pair))) {
-            return Err(invalid("percent-encode / ? # and @ in user and password"));
-        }
-        let (login, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (hosts, ports) = servers.split(',').map(host_and_port).unzip::<_, _, Vec<_>, Vec<_>>();
-
-        let decode = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(Cow::into_owned).map_err(|_| invalid("an escape in it is not UTF-8"))
-        };
-        let set = |text: &str| if text.is_empty() { Ok(None) } else { decode(text).map(Some) };
-        // One port that is left out among several stands for the default; all left out stand for nothing.
-        let ports_given = ports.iter().any(|port| !port.is_empty());
-        let ports = ports.into_iter().map(|port| if port.is_empty() { DEFAULT_PORT } else { port });
-        let mut fields = Self {
-            host: set(&hosts.join(","))?,
-            port: ports_given.then(|| ports.collect::<Vec<_>>().join(",")),
-            user: set(user)?,
-            password: set(password)?.map(Password::Fixed),
-            database: set(database)?,
-            ..Self::default()
-        };
-        let mut ssl = None;
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            let value = Some(value.into_owned());
-            match &*key {
-                "host" => fields.host = value,
-                "port" => fields.port = value,
-                "user" => fields.user = value,
-                "password" => fields.password = value.map(Password::Fixed),
-                "dbname" => fields.database = value,
-                "sslmode" => fields.ssl_mode = value,
-                "ssl" => ssl = value,
-                "sslrootcert" => fields.ssl_root_cert = value.and_then(file),
-                "sslcert" => fields.ssl_cert = value.and_then(file),
-                "sslkey" => fields.ssl_key = value.and_then(file),
-                "channel_binding" => fields.channel_binding = value,
-                "application_name" => fields.application_name = value,
-                "options" => fields.options = value,
-                "target_session_attrs" => fields.target_session_attrs = value,
-                "connect_timeout" => fields.connect_timeout = value,
-                name => {
-                    fields.ssl_unsupported = fields.ssl_unsupported.or(unsupported(name, value.as_deref()));
-                }
-            }
-        }
-        // Another way to say it, which node-postgres and JDBC know; sslmode is the more exact one.
-        let mode = match ssl.as_deref() {
-            None => None,
-            Some("true" | "1") => Some("verify-full"),
-            Some("false" | "0") => Some("disable"),
-            Some(_) => return Err(invalid("ssl must be true or false")),
-        };
-        fields.ssl_mode = fields.ssl_mode.or(mode.map(str::to_owned));
-        Ok(fields)
+        *field = Some(value);
     }
 
-    /// Reads libpq's variables, and `HOME`, through `lookup`. An empty variable counts as unset.
+    /// Reads libpq's variables, `HOME`, and `USER` for the name of the process's user. An empty variable counts as unset.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        Self {
-            host: get("PGHOST"),
-            port: get("PGPORT"),
-            user: get("PGUSER"),
-            password: get("PGPASSWORD").map(Password::Fixed),
-            database: get("PGDATABASE"),
-            ssl_mode: get("PGSSLMODE"),
-            ssl_root_cert: get("PGSSLROOTCERT").and_then(file),
-            ssl_cert: get("PGSSLCERT").and_then(file),
-            ssl_key: get("PGSSLKEY").and_then(file),
-            ssl_server_name: None,
+        let mut fields = Self {
+            // The oldest of the variables, which libpq still reads.
+            ssl_mode: get("PGREQUIRESSL").filter(|value| value.starts_with('1')).map(|_| "require".into()),
             ssl_directory: get("HOME").map(|home| PathBuf::from(home).join(".postgresql")),
-            ssl_unsupported: UNSUPPORTED
-                .iter()
-                .find_map(|(name, variable)| unsupported(name, get(variable).as_deref())),
-            channel_binding: get("PGCHANNELBINDING"),
-            application_name: get("PGAPPNAME"),
-            options: get("PGOPTIONS"),
-            target_session_attrs: get("PGTARGETSESSIONATTRS"),
-            connect_timeout: get("PGCONNECT_TIMEOUT"),
+            default_user: get("USER"),
+            ..Self::default()
+        };
+        for setting in &SETTINGS {
+            if let Some(value) = setting.variable.and_then(get) {
+                fields.set(setting.keyword, value);
+            }
         }
+        fields
     }
 
     /// PostgreSQL's protocol ends each text with a NUL.
@@ -206,6 +163,7 @@ impl Fields {
             ("password", password),
             ("database", self.database.as_ref()),
             ("application_name", self.application_name.as_ref()),
+            ("fallback_application_name", self.fallback_application_name.as_ref()),
             ("options", self.options.as_ref()),
         ];
         match sent.iter().find(|(_, text)| text.is_some_and(|text| text.contains('\0'))) {
@@ -218,6 +176,8 @@ impl Fields {
     #[must_use]
     pub fn or(self, lower: Self) -> Self {
         Self {
+            // An address belongs to the host beside it: below another host it would lead elsewhere.
+            host_address: self.host_address.or(lower.host_address.filter(|_| self.host.is_none())),
             host: self.host.or(lower.host),
             port: self.port.or(lower.port),
             user: self.user.or(lower.user),
@@ -229,12 +189,18 @@ impl Fields {
             ssl_key: self.ssl_key.or(lower.ssl_key),
             ssl_server_name: self.ssl_server_name.or(lower.ssl_server_name),
             ssl_directory: self.ssl_directory.or(lower.ssl_directory),
-            ssl_unsupported: self.ssl_unsupported.or(lower.ssl_unsupported),
+            ssl_cert_mode: self.ssl_cert_mode.or(lower.ssl_cert_mode),
+            ssl_min_version: self.ssl_min_version.or(lower.ssl_min_version),
+            ssl_max_version: self.ssl_max_version.or(lower.ssl_max_version),
+            require_auth: self.require_auth.or(lower.require_auth),
             channel_binding: self.channel_binding.or(lower.channel_binding),
             application_name: self.application_name.or(lower.application_name),
+            fallback_application_name: self.fallback_application_name.or(lower.fallback_application_name),
             options: self.options.or(lower.options),
             target_session_attrs: self.target_session_attrs.or(lower.target_session_attrs),
             connect_timeout: self.connect_timeout.or(lower.connect_timeout),
+            default_user: self.default_user.or(lower.default_user),
+            demands: self.demands.or(lower.demands),
         }
     }
 }
@@ -244,77 +210,9 @@ fn file(path: String) -> Option<Pem> {
     (!path.is_empty()).then(|| Pem::File(path.into()))
 }
 
-/// libpq's settings that demand more than we can check, and their variables.
-const UNSUPPORTED: [(&str, &str); 3] = [
-    ("sslcrl", "PGSSLCRL"),
-    ("sslcrldir", "PGSSLCRLDIR"),
-    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
-];
-
-/// The name of a setting whose value demands more than is done.
-fn unsupported(name: &str, value: Option<&str>) -> Option<&'static str> {
-    let (name, _) = UNSUPPORTED.into_iter().find(|(known, _)| *known == name)?;
-    // Below TLS 1.2 we never go.
-    let value = value.filter(|value| !matches!(*value, "" | "TLSv1" | "TLSv1.1" | "TLSv1.2"));
-    value.map(|_| name)
-}
-
-/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.
-fn host_and_port(server: &str) -> (&str, &str) {
-    if let Some((v6, rest)) = server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (v6, rest.strip_prefix(':').unwrap_or(rest));
-    }
-    server.split_once(':').unwrap_or((server, ""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn url(text: &str) -> Fields {
-        Fields::from_url(text).unwrap()
-    }
-
-    fn fixed(password: Option<Password>) -> Option<String> {
-        match password {
-            Some(Password::Fixed(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn a_url_gives_each_of_its_parts() {
-        let fields = url(
-            "postgres://al%40ice:p%3Ass@a.example:1,b.example:2/data?application_name=x&options=-c%20a%3Db&sslmode=disable",
-        );
-        assert_eq!(fields.host.as_deref(), Some("a.example,b.example"));
-        assert_eq!(fields.port.as_deref(), Some("1,2"));
-        assert_eq!(fields.user.as_deref(), Some("al@ice"));
-        assert_eq!(fixed(fields.password).as_deref(), Some("p:ss"));
-        assert_eq!(fields.database.as_deref(), Some("data"));
-        assert_eq!(fields.application_name.as_deref(), Some("x"));
-        assert_eq!(fields.options.as_deref(), Some("-c a=b"));
-        assert_eq!(fields.ssl_mode.as_deref(), Some("disable"));
-    }
-
-    #[test]
-    fn a_url_leaves_out_what_it_does_not_say() {
-        let fields = url("postgresql://");
-        assert!(fields.host.is_none() && fields.port.is_none() && fields.user.is_none());
-        assert!(fields.password.is_none() && fields.database.is_none());
-        assert_eq!(url("postgres:///only").database.as_deref(), Some("only"));
-        assert_eq!(url("postgres://%2Fvar%2Frun/d").host.as_deref(), Some("/var/run"));
-        assert_eq!(url("postgres://h/d?schema=public").host.as_deref(), Some("h"));
-    }
-
-    #[test]
-    fn a_port_left_out_is_left_out_unless_its_neighbour_has_one() {
-        assert_eq!(url("postgres://a,b/d").port, None);
-        assert_eq!(url("postgres://a:1,b/d").port.as_deref(), Some("1,5432"));
-        let v6 = url("postgres://[::1]:7/d");
-        assert_eq!((v6.host.as_deref(), v6.port.as_deref()), (Some("::1"), Some("7")));
-        assert_eq!(url("postgres://[::1]/d").port, None);
-    }
 
     #[test]
     fn a_field_left_out_falls_through_to_the_next_layer() {
@@ -329,5 +227,32 @@ mod tests {
         assert_eq!(merged.host.as_deref(), Some("explicit"));
         assert_eq!(merged.port.as_deref(), Some("7"));
         assert_eq!(merged.user, None);
+    }
+
+    #[test]
+    fn an_address_goes_with_its_host() {
+        let addressed = |host: Option<&str>| Fields {
+            host: host.map(str::to_owned),
+            host_address: Some("10.0.0.1".into()),
+            ..Fields::default()
+        };
+        let named = || Fields { host: Some("a".into()), ..Fields::default() };
+        assert_eq!(named().or(addressed(Some("b"))).host_address, None);
+        assert_eq!(named().or(addressed(None)).host_address, None);
+        assert_eq!(addressed(None).or(named()).host.as_deref(), Some("a"));
+        assert!(Fields::default().or(addressed(Some("b"))).host_address.is_some());
+    }
+
+    #[test]
+    fn the_oldest_variable_for_tls_yields_to_the_others() {
+        let env = |mode: Option<&'static str>| {
+            Fields::from_env(move |name| match name {
+                "PGREQUIRESSL" => Some("1".into()),
+                "PGSSLMODE" => mode.map(str::to_owned),
+                _ => None,
+            })
+        };
+        assert_eq!(env(None).ssl_mode.as_deref(), Some("require"));
+        assert_eq!(env(Some("verify-full")).ssl_mode.as_deref(), Some("verify-full"));
     }
 }

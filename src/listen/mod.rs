@@ -3,6 +3,7 @@
 //! This module knows PostgreSQL's LISTEN and nothing of what a payload means: it hands [`Event`]s to a [`Sink`], in
 //! the thread that reads the socket, with no queue in between.
 
+mod authentication;
 mod channels;
 mod config;
 mod deadlines;
@@ -13,11 +14,14 @@ mod fences;
 mod fields;
 mod foreign;
 mod inbox;
+mod libpq;
 mod session;
 mod sql;
 mod subscription;
+mod target;
 mod thread;
 mod tls;
+mod url;
 mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +40,7 @@ use self::fences::Fences;
 pub use self::fences::{Covers, Fence, InGap};
 pub use self::fields::{AskPassword, Fields, Password, PasswordFuture, Pem};
 pub use self::foreign::Foreign;
+pub use self::libpq::keywords;
 pub use self::sql::{IDENTITY, check_channel};
 pub use self::subscription::Subscription;
 pub use self::tls::Verified;

@@ -12,11 +12,13 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use super::authentication::GuardedTls;
 use super::channels::{Channels, Step};
-use super::config::{Settings, Target};
+use super::config::Settings;
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
 use super::inbox::{Deaf, Inbox};
+use super::target::Target;
 use super::tls::{Connector, Verified};
 use super::{Event, Sink, sql};
 use crate::error::Error;
@@ -52,6 +54,10 @@ impl Session {
     /// Connects to the first server, of all that the settings name, that takes us. A server's refusal of who we are
     /// is final; any other failure leads on to the next address.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        Self::connect_to_any(settings).await.map_err(|error| settings.explain(error))
+    }
+
+    async fn connect_to_any(settings: &Settings) -> Result<Self, Error> {
         let tls = limited(
             &"the file system",
             "reading the certificates",
@@ -232,7 +238,7 @@ impl Session {
         let Some(tls) = &server.tls else {
             return Self::log_in_over(settings, server, SslMode::Disable, NoTls).await;
         };
-        let handshake = tls.handshake(&server.host);
+        let handshake = GuardedTls { handshake: tls.handshake(&server.host), methods: settings.methods };
         if !tls.optional {
             return Self::log_in_over(settings, server, SslMode::Require, handshake).await;
         }
@@ -252,6 +258,7 @@ impl Session {
         let mut config = settings.login().await?;
         config.ssl_mode(mode);
         let socket = dial(&server.address, settings.timings.heartbeat_timeout).await?;
+        let socket = socket.guarded(settings.methods, mode != SslMode::Disable);
         let (client, connection) = config.connect_raw(socket, tls).await?;
         check_version(&connection, &server.address)?;
         Ok(Self {

@@ -22,7 +22,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -34,6 +35,9 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     mode: Mode,
+    versions: &'static [&'static SupportedProtocolVersion],
+    /// Whether the server may see our certificate.
+    shows_certificate: bool,
     root: Option<Pem>,
     certificate: Option<Pem>,
     key: Option<Pem>,
@@ -82,13 +86,20 @@ impl Tls {
             }
             _ => Ok(()),
         }?;
-        if mode != Mode::Disable
-            && let Some(name) = fields.ssl_unsupported
-        {
-            return Err(invalid(&format!("{name} is not supported: leave it out, or use sslmode=disable")));
-        }
+        let shows_certificate = match fields.ssl_cert_mode.as_deref() {
+            None | Some("" | "allow") => true,
+            Some("disable") => false,
+            Some(_) => {
+                return Err(invalid(
+                    "sslcertmode (PGSSLCERTMODE) must be allow or disable: whether the server asked for a \
+                     certificate is not known here",
+                ));
+            }
+        };
         Ok(Self {
             mode,
+            versions: versions(fields)?,
+            shows_certificate,
             root: fields.ssl_root_cert.clone(),
             certificate: fields.ssl_cert.clone(),
             key: fields.ssl_key.clone(),
@@ -105,13 +116,22 @@ impl Tls {
         }
         let provider = Arc::new(ring::default_provider());
         let roots = self.roots()?;
+        // libpq reads this one without being told, so its user may rely on it.
+        if roots.is_some()
+            && let Some(Pem::File(list)) = self.default_file("root.crl")
+        {
+            let list = list.display();
+            return Err(invalid(&format!(
+                "revocation lists are not checked, and there is {list}: remove it"
+            )));
+        }
         let verifies = match (self.mode, &roots) {
             (_, None) => Verified::Nothing,
             (Mode::VerifyFull, Some(_)) => Verified::Host,
             (_, Some(_)) => Verified::Authority,
         };
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(self.versions)
             .map_err(|error| Error::Tls(error.to_string()))?
             // So rustls calls the choice of a verifier, since it may be one that checks too little.
             .dangerous()
@@ -172,6 +192,9 @@ impl Tls {
 
     /// Who we are, should the server ask.
     fn identity(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Error> {
+        if !self.shows_certificate {
+            return Ok(None);
+        }
         let certificate = self.certificate.clone().or_else(|| self.default_file("postgresql.crt"));
         let key = self.key.clone().or_else(|| self.default_file("postgresql.key"));
         match (certificate, key) {
@@ -285,6 +308,27 @@ fn system_roots() -> Result<RootCertStore, Error> {
         ));
     }
     Ok(roots)
+}
+
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
+const OLDEST: &[&SupportedProtocolVersion] = &[&TLS12];
+const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// The versions of TLS from `ssl_min_protocol_version` to `ssl_max_protocol_version`. Below 1.2 there is none.
+fn versions(fields: &Fields) -> Result<&'static [&'static SupportedProtocolVersion], Error> {
+    let newest_only = match fields.ssl_min_version.as_deref() {
+        None | Some("" | "TLSv1" | "TLSv1.1" | "TLSv1.2") => false,
+        Some("TLSv1.3") => true,
+        Some(_) => return Err(invalid("ssl_min_protocol_version must be TLSv1.2 or TLSv1.3")),
+    };
+    match (newest_only, fields.ssl_max_version.as_deref()) {
+        (false, None | Some("" | "TLSv1.3")) => Ok(BOTH),
+        (true, None | Some("" | "TLSv1.3")) => Ok(NEWEST),
+        (false, Some("TLSv1.2")) => Ok(OLDEST),
+        (_, Some(_)) => Err(invalid(
+            "ssl_max_protocol_version must be TLSv1.2 or TLSv1.3, and not below ssl_min_protocol_version",
+        )),
+    }
 }
 
 fn is_system(path: &Path) -> bool {

@@ -1,5 +1,6 @@
 //! The listener for JavaScript: its settings, its start and end, and the callbacks that tell of both.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,20 +94,10 @@ impl From<CoreError> for Failure {
 /// One layer of connection settings, each as text.
 #[napi(object, object_to_js = false)]
 pub struct ConnectionLayer {
-    /// A URL; what it says goes before the other fields of its layer.
+    /// A URL; what it says goes before the rest of its layer.
     pub url: Option<String>,
-    /// Host names, separated by commas.
-    pub host: Option<String>,
-    /// Ports, separated by commas.
-    pub port: Option<String>,
-    /// Role.
-    pub user: Option<String>,
-    /// Password.
-    pub password: Option<String>,
-    /// Database.
-    pub database: Option<String>,
-    /// libpq's name of the mode.
-    pub ssl_mode: Option<String>,
+    /// Others, by libpq's keywords.
+    pub settings: HashMap<String, String>,
     /// Root certificates in PEM.
     pub ssl_ca: Option<String>,
     /// Our certificate in PEM.
@@ -115,39 +106,36 @@ pub struct ConnectionLayer {
     pub ssl_key: Option<String>,
     /// Whom the server's certificate has to be for.
     pub ssl_server_name: Option<String>,
-    /// For `pg_stat_activity`.
-    pub application_name: Option<String>,
-    /// Command-line options for the backend.
-    pub options: Option<String>,
-    /// libpq's name.
-    pub target_session_attrs: Option<String>,
-    /// Seconds.
-    pub connect_timeout: Option<String>,
 }
 
 impl TryFrom<ConnectionLayer> for Fields {
     type Error = CoreError;
 
     fn try_from(layer: ConnectionLayer) -> std::result::Result<Self, CoreError> {
-        let url = layer.url.as_deref().map_or_else(|| Ok(Self::default()), Self::from_url)?;
-        Ok(url.or(Self {
-            host: layer.host,
-            port: layer.port,
-            user: layer.user,
-            password: layer.password.map(Password::Fixed),
-            database: layer.database,
-            ssl_mode: layer.ssl_mode,
+        let mut url = layer.url.as_deref().map_or_else(|| Ok(Self::default()), Self::from_url)?;
+        let mut beside = Self::default();
+        for (keyword, value) in layer.settings {
+            beside.set(&keyword, value);
+        }
+        // An address by itself is for the URL's host.
+        if beside.host.is_none() {
+            url.host_address = url.host_address.or(beside.host_address.take());
+        }
+        let pem = Self {
             ssl_root_cert: layer.ssl_ca.map(Pem::Text),
             ssl_cert: layer.ssl_cert.map(Pem::Text),
             ssl_key: layer.ssl_key.map(Pem::Text),
             ssl_server_name: layer.ssl_server_name,
-            application_name: layer.application_name,
-            options: layer.options,
-            target_session_attrs: layer.target_session_attrs,
-            connect_timeout: layer.connect_timeout,
             ..Self::default()
-        }))
+        };
+        Ok(url.or(pem).or(beside))
     }
+}
+
+/// The keywords of libpq's settings, all of them.
+#[napi(catch_unwind)]
+pub fn connection_keywords() -> Vec<&'static str> {
+    listen::keywords().collect()
 }
 
 /// How long to wait for what, in milliseconds.
@@ -174,7 +162,7 @@ pub fn start_listener(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
     hears_invalidations: bool,
     layers: Vec<ConnectionLayer>,
-    environment: std::collections::HashMap<String, String>,
+    environment: HashMap<String, String>,
     #[napi(ts_arg_type = "((reply: PasswordReply) => void) | undefined | null")] ask_password: Option<
         Function<'_, PasswordReply, ()>,
     >,

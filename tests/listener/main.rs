@@ -16,6 +16,7 @@ mod lifecycle;
 mod listening;
 mod names;
 mod queue;
+mod settings;
 mod slow;
 mod stalls;
 mod tls;

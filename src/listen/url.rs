@@ -1,0 +1,211 @@
+//! `postgres://` URLs.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::fields::{Fields, Password};
+use super::target::DEFAULT_PORT;
+use crate::error::Error;
+
+impl Fields {
+    /// Reads a `postgres://` or `postgresql://` URL. Query parameters that are no settings of libpq are ignored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOptions`], with a message that repeats nothing of the URL.
+    pub fn from_url(url: &str) -> Result<Self, Error> {
+        let invalid = |why: &str| Error::InvalidOptions(format!("the connection URL is not valid: {why}"));
+        let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
+            return Err(invalid("it must begin with postgres:// or postgresql://"));
+        };
+        let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = base.split_once('/').unwrap_or((base, ""));
+        // A raw @ in a password is not valid, but it is what people write, and it does no harm. A raw / or ? in one does:
+        // what follows would be taken for a setting, which messages show. The @ that ends the password then follows
+        // too, so no @ is taken there.
+        if database.contains('@') || query.contains('@') {
+            return Err(invalid("percent-encode / ? # and @ in user and password, and @ in the query"));
+        }
+        let (login, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (hosts, ports) = servers.split(',').map(host_and_port).unzip::<_, _, Vec<_>, Vec<_>>();
+
+        let decode = |text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map(Cow::into_owned).map_err(|_| invalid("an escape in it is not UTF-8"))
+        };
+        let set = |text: &str| if text.is_empty() { Ok(None) } else { decode(text).map(Some) };
+        // One port that is left out among several stands for the default; all left out stand for nothing.
+        let ports_given = ports.iter().any(|port| !port.is_empty());
+        let ports = ports.into_iter().map(|port| if port.is_empty() { DEFAULT_PORT } else { port });
+        let mut fields = Self {
+            host: set(&hosts.join(","))?,
+            port: ports_given.then(|| ports.collect::<Vec<_>>().join(",")),
+            user: set(user)?,
+            password: set(password)?.map(Password::Fixed),
+            database: set(database)?,
+            ..Self::default()
+        };
+        // Other ways to say it; sslmode is the most exact one.
+        let mut mode = None;
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (&*key, &*value) {
+                // That of node-postgres and JDBC.
+                ("ssl", "true" | "1") => mode = Some("verify-full"),
+                ("ssl", "false" | "0") => mode = Some("disable"),
+                ("ssl", _) => return Err(invalid("ssl must be true or false")),
+                // What libpq had before.
+                ("requiressl", "1") => mode = Some("require"),
+                ("requiressl", _) => mode = Some("prefer"),
+                _ => fields.set(&key, value.into_owned()),
+            }
+        }
+        fields.ssl_mode = fields.ssl_mode.or(mode.map(str::to_owned));
+        Ok(fields)
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`.
+fn host_and_port(server: &str) -> (&str, &str) {
+    if let Some((v6, rest)) = server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (v6, rest.strip_prefix(':').unwrap_or(rest));
+    }
+    server.split_once(':').unwrap_or((server, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::{Settings, Timings};
+
+    fn url(text: &str) -> Fields {
+        Fields::from_url(text).unwrap()
+    }
+
+    fn fixed(password: Option<Password>) -> Option<String> {
+        match password {
+            Some(Password::Fixed(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_url_gives_each_of_its_parts() {
+        let fields = url(
+            "postgres://al%40ice:p%3Ass@a.example:1,b.example:2/data?application_name=x&options=-c%20a%3Db&sslmode=disable",
+        );
+        assert_eq!(fields.host.as_deref(), Some("a.example,b.example"));
+        assert_eq!(fields.port.as_deref(), Some("1,2"));
+        assert_eq!(fields.user.as_deref(), Some("al@ice"));
+        assert_eq!(fixed(fields.password).as_deref(), Some("p:ss"));
+        assert_eq!(fields.database.as_deref(), Some("data"));
+        assert_eq!(fields.application_name.as_deref(), Some("x"));
+        assert_eq!(fields.options.as_deref(), Some("-c a=b"));
+        assert_eq!(fields.ssl_mode.as_deref(), Some("disable"));
+    }
+
+    #[test]
+    fn a_url_leaves_out_what_it_does_not_say() {
+        let fields = url("postgresql://");
+        assert!(fields.host.is_none() && fields.port.is_none() && fields.user.is_none());
+        assert!(fields.password.is_none() && fields.database.is_none());
+        assert_eq!(url("postgres:///only").database.as_deref(), Some("only"));
+        assert_eq!(url("postgres://%2Fvar%2Frun/d").host.as_deref(), Some("/var/run"));
+        assert_eq!(url("postgres://h/d?schema=public&pgbouncer=true").host.as_deref(), Some("h"));
+    }
+
+    #[test]
+    fn a_port_left_out_is_left_out_unless_its_neighbour_has_one() {
+        assert_eq!(url("postgres://a,b/d").port, None);
+        assert_eq!(url("postgres://a:1,b/d").port.as_deref(), Some("1,5432"));
+        let v6 = url("postgres://[::1]:7/d");
+        assert_eq!((v6.host.as_deref(), v6.port.as_deref()), (Some("::1"), Some("7")));
+        assert_eq!(url("postgres://[::1]/d").port, None);
+    }
+
+    #[test]
+    fn a_mode_has_other_names_which_yield_to_its_own() {
+        let mode = |query: &str| url(&format!("postgres://h/d?{query}")).ssl_mode;
+        assert_eq!(mode("ssl=true").as_deref(), Some("verify-full"));
+        assert_eq!(mode("requiressl=1").as_deref(), Some("require"));
+        assert_eq!(mode("sslmode=disable&ssl=1&requiressl=1").as_deref(), Some("disable"));
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_repeating_it() {
+        let bad_urls = [
+            "",
+            "nonsense",
+            "http://u:s3cret@h/d",
+            "host=h password=s3cret",
+            "postgres://u:s3cret@h:port/d",
+            "postgres://u:s3cret%ff@h",
+            "postgres://u:s3cret@a,,b",
+            "postgres://u:s3cret@@h:x/d",
+        ];
+        for bad in bad_urls {
+            let refused = Fields::from_url(bad).and_then(|fields| Settings::new(fields, Timings::default()));
+            let error = refused.unwrap_err();
+            assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
+            assert!(!error.to_string().contains("s3"), "{error}");
+        }
+    }
+
+    /// What is shown of settings, by an error or otherwise, is all but the password.
+    #[test]
+    fn no_piece_of_a_password_is_taken_for_anything_else() {
+        // Everything that has a meaning further on in a URL, at every place of a password.
+        let separators = [
+            "@",
+            ":",
+            "/",
+            "?",
+            "#",
+            "&",
+            "=",
+            ",",
+            "[",
+            "]",
+            "%40",
+            "%2F",
+            "?host=",
+            "?hostaddr=",
+            "?port=",
+            "?dbname=",
+            "?sslrootcert=",
+            "?sslcert=",
+            "?options=",
+            "?application_name=",
+            "/x?host=",
+            "#?host=",
+            "@x/?host=",
+            "?a&host=",
+            "://",
+            "@[::1]:5/?host=",
+            ":1/d?user=",
+        ];
+        let mut accepted = 0;
+        for one in separators {
+            for other in separators {
+                for password in [
+                    format!("s3a{one}s3b{other}s3c"),
+                    format!("{one}s3b{other}"),
+                    format!("s3a{one}{other}s3c"),
+                ] {
+                    for user in ["u", "u@corp.example"] {
+                        let text = format!("postgres://{user}:{password}@h.example:6000/d?sslmode=disable");
+                        match Fields::from_url(&text) {
+                            Err(error) => assert!(!error.to_string().contains("s3"), "{text}: {error}"),
+                            Ok(fields) => {
+                                accepted += 1;
+                                assert!(!format!("{fields:?}").contains("s3"), "{text}: {fields:?}");
+                                assert_eq!(fields.host.as_deref(), Some("h.example"), "{text}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(accepted > 100);
+    }
+}
