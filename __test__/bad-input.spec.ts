@@ -11,7 +11,7 @@ import {
   type ModuleCacheInvalidationListenerDeps,
   PgGenerationsError,
 } from '../index.js'
-import { freePort } from '../tools/postgres/cluster'
+import { freePort } from '../tools/postgres/lifeline'
 import { MODULE, REALM, type Subject, listening, makeListener } from './support/listening'
 import { Admin, PostgresServer } from './support/postgres'
 

@@ -12,8 +12,8 @@ import {
 } from '../index.js'
 import { Cli } from './support/cli'
 import { adminOf } from './support/listening'
-import { pooled } from './support/pooler'
-import { Admin, PostgresServer, createDatabase } from './support/postgres'
+import { pgBouncer, pooled, skipWithoutPgBouncer } from './support/pooler'
+import { Admin, PostgresServer, TINY_QUEUE, createDatabase, skipWithoutTinyQueue } from './support/postgres'
 import { ROOT } from './support/program'
 import { until } from './support/wait'
 
@@ -170,16 +170,21 @@ describe('doctor', () => {
     assert.equal(found.code, 1)
   })
 
-  test('tells a pooler in transaction mode', async (t) => {
-    const found = await report(t, [await pooled(t, await createDatabase())])
-    assert.deepEqual([found.listens, found.code], [false, 1])
-    assert.deepEqual(problems(found), [{ check: 'listen', code: 'PGGEN_LISTEN_SWALLOWED' }])
-    // What the server said through it is there all the same.
-    assert(found.measured.version && found.checks.some(({ check }) => check === 'queue'))
-  })
+  for (const [pooler, skip, before] of [
+    ['a stand-in', false, pooled],
+    ['PgBouncer', skipWithoutPgBouncer(), (t, url) => pgBouncer(t, url, 'transaction')],
+  ] as [string, string | false, typeof pooled][]) {
+    test(`tells a pooler in transaction mode: ${pooler}`, { skip }, async (t) => {
+      const found = await report(t, [await before(t, await createDatabase())])
+      assert.deepEqual([found.listens, found.code], [false, 1])
+      assert.deepEqual(problems(found), [{ check: 'listen', code: 'PGGEN_LISTEN_SWALLOWED' }])
+      // What the server said through it is there all the same.
+      assert(found.measured.version && found.checks.some(({ check }) => check === 'queue'))
+    })
+  }
 
-  test('tells a full queue, and who might keep it so', async (t) => {
-    const server = await PostgresServer.start({ settings: { max_notify_queue_pages: 64 } })
+  test('tells a full queue, and who might keep it so', { skip: skipWithoutTinyQueue() }, async (t) => {
+    const server = await PostgresServer.start({ settings: TINY_QUEUE })
     t.after(() => server.dispose())
     await using idler = await Admin.connect(server.url)
     await idler.client.query('LISTEN something')

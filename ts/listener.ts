@@ -98,7 +98,7 @@ export class ModuleCacheInvalidationListener {
    * listeners, so a fence of the plain kind may be too early for that.
    *
    * Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
-   * wakes every other listening session of the database. Callers that come while one is under way share the next. A
+   * wakes every other listening session of the database, up to PostgreSQL 18. Callers that come while one is under way share the next. A
    * pending fence keeps the process alive.
    *
    * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the

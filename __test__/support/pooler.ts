@@ -1,13 +1,22 @@
-// A stand-in for a connection pooler in transaction mode, as far as LISTEN can tell: what the server sends while a client
-// is idle, notifications that is, goes nowhere.
+// Connection poolers: PgBouncer where it is installed, and everywhere a stand-in for one in transaction mode.
 import { once } from 'node:events'
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 import type { TestContext } from 'node:test'
+import { PgBouncer, type PoolMode } from '../../tools/postgres/pgbouncer'
+
+export { skipWithoutPgBouncer } from '../../tools/postgres/pgbouncer'
 
 const NOTIFICATION = 'A'
 const READY_FOR_QUERY = 'Z'
 
-/** The same URL by way of such a pooler. */
+/** The same URL by way of PgBouncer. */
+export async function pgBouncer(t: TestContext, url: string, mode: PoolMode): Promise<string> {
+  const pooler = await PgBouncer.before(url, mode)
+  t.after(() => pooler.dispose())
+  return pooler.url
+}
+
+/** The same URL by way of a stand-in: what the server sends while a client is idle, notifications that is, goes nowhere. */
 export async function pooled(t: TestContext, url: string): Promise<string> {
   const through = new URL(url)
   const { hostname, port } = through

@@ -3,7 +3,7 @@
 // It runs on the event loop: a test that keeps JavaScript busy on purpose keeps its proxy from forwarding, too.
 import { EventEmitter, once } from 'node:events'
 import { type Server, type Socket, connect, createServer } from 'node:net'
-import { freePort } from '../../tools/postgres/cluster'
+import { freePort } from '../../tools/postgres/lifeline'
 import { DEADLINE_MS } from './wait'
 
 export type Direction = 'to client' | 'to server' | 'both'

@@ -36,7 +36,7 @@ pub enum Covers {
     /// signals, so who got such a lock may be ahead of the signal.
     ///
     /// Costs an echo, which is heavier: it takes its place in the queue of notifications, which is in the order of
-    /// commits, and it wakes every session of the database that listens to anything.
+    /// commits, and up to PostgreSQL 18 it wakes every session of the database that listens to anything.
     Released,
 }
 

@@ -95,7 +95,7 @@ fn where_there_is_no_session_there_are_no_facts() {
 
 #[test]
 fn a_full_queue_is_seen_and_is_why_nothing_can_be_proven() {
-    let server = PostgresServer::start_with(&json!({ "settings": { "max_notify_queue_pages": 64 } }));
+    let Some(server) = PostgresServer::with_a_tiny_queue() else { return };
     let idler = Admin::connect(&server.url);
     idler.execute("LISTEN another");
     idler.execute("BEGIN");

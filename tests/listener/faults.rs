@@ -160,7 +160,7 @@ fn a_dead_host_among_several_is_passed_over() {
 #[test]
 fn a_server_without_room_is_waited_for() {
     let server = PostgresServer::start_with(
-        &json!({ "settings": { "max_connections": 6, "superuser_reserved_connections": 0, "reserved_connections": 0, "max_wal_senders": 0 } }),
+        &json!({ "settings": { "max_connections": 6, "superuser_reserved_connections": 0, "max_wal_senders": 0 } }),
     );
     let mut others: Vec<_> = (0..6).map(|_| Admin::connect(&server.url)).collect();
     let harness = Harness::new();

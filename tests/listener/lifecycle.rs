@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
-use crate::harness::{Harness, patient, shut_down, silent_server, started, watchful};
-use crate::support::{Database, Direction, Pooler, PostgresServer, Proxy};
+use crate::harness::{Harness, patient, shut_down, silent_server, started};
+use crate::support::{Database, Direction, PostgresServer, Proxy};
 
 /// What the listener promises; a busy machine may need a little more.
 const END_LIMIT: Duration = Duration::from_secs(4);
@@ -150,18 +150,6 @@ fn a_host_that_does_not_resolve_is_no_reason_to_give_up_on_another() {
                 .unwrap_err();
         assert_eq!(error.code(), "PGGEN_UNREACHABLE");
     }
-}
-
-#[test]
-fn a_pooler_that_swallows_notifications_is_refused() {
-    let database = Database::create();
-    let pooler = Pooler::before(&database.url);
-    let harness = Harness::new();
-    let listener = harness.spawn(&pooler.url(&database.url), watchful());
-    let error = started(&listener).unwrap_err();
-    assert_eq!(error.code(), "PGGEN_LISTEN_SWALLOWED");
-    assert!(error.to_string().contains("session mode"), "{error}");
-    assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod harness;
 mod lifecycle;
 mod listening;
 mod names;
+mod poolers;
 mod queue;
 mod settings;
 mod slow;

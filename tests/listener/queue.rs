@@ -4,17 +4,9 @@ use std::collections::BTreeSet;
 
 use pg_generations::generations::Verdict;
 use pg_generations::listen::{Covers, Fence, InGap, State, Timings};
-use serde_json::json;
 
 use crate::harness::{Harness, fence, patient, shut_down, started, unhurried};
-use crate::support::{Admin, DEADLINE, PostgresServer, until};
-
-/// The smallest queue that can be had, of 8 kB each.
-const PAGES: usize = 64;
-
-fn server() -> PostgresServer {
-    PostgresServer::start_with(&json!({ "settings": { "max_notify_queue_pages": PAGES } }))
-}
+use crate::support::{Admin, DEADLINE, PostgresServer, QUEUE_PAGES, until};
 
 /// Sends a notification that takes a whole page. Returns whether there was room for it.
 fn send_page(admin: &Admin) -> bool {
@@ -32,7 +24,7 @@ fn send_page(admin: &Admin) -> bool {
 /// server, which does not look for room of its own accord, is asked to.
 #[test]
 fn a_full_queue_is_no_loss() {
-    let server = server();
+    let Some(server) = PostgresServer::with_a_tiny_queue() else { return };
     let admin = Admin::connect(&server.url);
     let harness = Harness::new();
     let listener = harness.listen(&server.url, unhurried());
@@ -88,7 +80,7 @@ fn a_full_queue_is_no_loss() {
 /// A gap in which nobody else listens, and so nobody asks the server to look for room.
 #[test]
 fn a_queue_that_was_full_is_no_obstacle_to_a_start() {
-    let server = server();
+    let Some(server) = PostgresServer::with_a_tiny_queue() else { return };
     let admin = Admin::connect(&server.url);
     admin.execute("LISTEN another");
     admin.execute("BEGIN");
@@ -105,17 +97,17 @@ fn a_queue_that_was_full_is_no_obstacle_to_a_start() {
 
 #[test]
 fn a_listener_holds_up_nobody() {
-    let server = server();
+    let Some(server) = PostgresServer::with_a_tiny_queue() else { return };
     let admin = Admin::connect(&server.url);
     let harness = Harness::new();
     let listener = harness.listen(&server.url, patient());
     let usage = "SELECT pg_notification_queue_usage()";
     for _ in 0..6 {
-        for _ in 0..PAGES / 2 {
+        for _ in 0..QUEUE_PAGES / 2 {
             assert!(send_page(&admin));
         }
         until("an empty queue", || admin.query(usage)[0][0].as_deref() == Some("0"));
     }
-    harness.record.wait_for("notification", 3 * PAGES);
+    harness.record.wait_for("notification", 3 * QUEUE_PAGES);
     shut_down(&listener);
 }

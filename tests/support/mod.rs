@@ -14,10 +14,11 @@ mod admin;
 mod pooler;
 mod postgres;
 mod proxy;
+mod tool;
 
 pub use admin::Admin;
-pub use pooler::Pooler;
-pub use postgres::{Database, PostgresServer, StopMode};
+pub use pooler::{PgBouncer, Pooler};
+pub use postgres::{Database, PostgresServer, QUEUE_PAGES, StopMode, major};
 pub use proxy::{Direction, Proxy};
 
 use std::sync::LazyLock;
@@ -37,6 +38,12 @@ pub fn until(what: &str, mut probe: impl FnMut() -> bool) {
         assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says that a test is not run here, and why. Not by a macro: what those print is kept back unless the test fails.
+pub fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED {name}: {why}\n").as_bytes());
 }
 
 /// Runs a future of the tests' own runtime to its end.

@@ -1,5 +1,4 @@
-//! A stand-in for a connection pooler in transaction mode, as far as LISTEN can tell: what the server sends while a
-//! client is idle, notifications that is, goes nowhere.
+//! Connection poolers: PgBouncer where it is installed, and everywhere a stand-in for one in transaction mode.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,12 +8,33 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{RUNTIME, block_on};
+use super::tool::Tool;
+use super::{RUNTIME, block_on, skipped};
 
 const READY_FOR_QUERY: u8 = b'Z';
 const NOTIFICATION: u8 = b'A';
 
-/// Listens on a port of 127.0.0.1. Ends when dropped.
+/// A real one, before a server whose user needs no password. Ends when dropped.
+pub struct PgBouncer {
+    /// The server's URL by way of this pooler.
+    pub url: String,
+    _tool: Tool,
+}
+
+impl PgBouncer {
+    /// In the mode `transaction` or `session`. `None`, and a word on standard error, where none is installed.
+    pub fn before(url: &str, mode: &str) -> Option<Self> {
+        let (tool, ready) = Tool::run(&["tools/postgres/serve-pgbouncer.ts", mode, url]);
+        let through = ready["url"].as_str().map(str::to_owned);
+        if through.is_none() {
+            skipped("no pgbouncer is installed");
+        }
+        Some(Self { url: through?, _tool: tool })
+    }
+}
+
+/// As far as LISTEN can tell: what the server sends while a client is idle, notifications that is, goes nowhere. Listens on
+/// a port of 127.0.0.1. Ends when dropped.
 pub struct Pooler {
     address: SocketAddr,
     task: JoinHandle<()>,

