@@ -1,11 +1,14 @@
 //! Connection poolers, which may keep what a session listens to from its client.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pg_generations::generations::Verdict;
+use pg_generations::listen::Timings;
+use pg_generations::payload::CHANNEL;
 
 use crate::harness::{Harness, patient, shut_down, started, watchful};
-use crate::support::{Admin, Database, PgBouncer, Pooler};
+use crate::support::{Admin, Database, PgBouncer, Pooler, until};
 
 fn assert_refused(through: &str) {
     let harness = Harness::new();
@@ -65,5 +68,28 @@ fn pgbouncer_in_session_mode_is_as_good_as_the_server() {
     harness.assert_hears(&database.admin());
     shut_down(&listener);
     let listener = harness.listen(&pooler.url, patient());
+    shut_down(&listener);
+}
+
+/// The statement with the nonce is there for every superuser to read, so another session can send the same. It is no echo.
+#[test]
+fn an_echo_that_another_session_forges_is_none() {
+    let database = Database::create();
+    let admin = database.admin();
+    let pooler = Pooler::without_echoes(&database.url);
+    let harness = Harness::new();
+    let timings = Timings { heartbeat_timeout: Duration::from_secs(3), ..watchful() };
+    let listener = harness.listen(&pooler.url(&database.url), timings);
+    let sent = format!(
+        "SELECT query FROM pg_stat_activity WHERE pid = {} AND query LIKE 'NOTIFY%'",
+        harness.backend()
+    );
+    until("a heartbeat", || !admin.query(&sent).is_empty());
+    // The echo goes nowhere, and is waited for. Its forgery arrives, as the notification behind it tells.
+    admin.execute(admin.query(&sent)[0][0].as_deref().unwrap());
+    admin.notify(CHANNEL, r#"{"k":"global"}"#);
+    harness.record.wait_for("notification", 1);
+    harness.record.wait_for("lost PGGEN_HEARTBEAT_TIMEOUT", 1);
+    assert_eq!(harness.record.count("echo"), 0);
     shut_down(&listener);
 }

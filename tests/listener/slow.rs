@@ -7,7 +7,7 @@ use pg_generations::payload::CHANNEL;
 
 use crate::faults::through_a_gap;
 use crate::harness::{Harness, patient, shut_down, started, watchful};
-use crate::support::{Admin, DEADLINE, Database, Proxy};
+use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// There is always an echo under way, and patience with it.
 fn tolerant() -> Timings {
@@ -123,4 +123,34 @@ fn a_second_of_latency_each_way_is_no_loss() {
     assert!(harness.feed.tally().echo_round_trip.unwrap() >= 2 * LATENCY);
     assert_eq!(harness.record.count("lost") + harness.record.count("retrying"), 0);
     shut_down(&listener);
+}
+
+/// An echo that took long proves nothing of what was committed while it was on its way. So the next one is due an interval after this one
+/// was sent, and not after it came back: at once, here.
+#[test]
+fn a_slow_echo_is_no_younger_than_the_moment_it_was_sent() {
+    let database = Database::create();
+    let proxy = Proxy::to(&database.url);
+    let timings = |seconds| Timings { heartbeat_interval: Duration::from_secs(seconds), ..tolerant() };
+    let slow = Harness::new();
+    let listener = slow.listen(&proxy.url(&database.url), timings(3));
+    // Another listener's echoes are the clock: one a second.
+    let clock = Harness::new();
+    let ticking = clock.listen(&database.url, timings(1));
+    let tick = |ticks| clock.record.wait_for("echo", clock.record.count("echo") + ticks);
+
+    proxy.hold(Direction::ToClient);
+    let sent =
+        format!("SELECT FROM pg_stat_activity WHERE pid = {} AND query LIKE 'NOTIFY%'", slow.backend());
+    let admin = database.admin();
+    until("a heartbeat", || !admin.query(&sent).is_empty());
+    tick(5);
+    assert_eq!(slow.record.count("echo"), 0);
+    proxy.heal();
+    slow.record.wait_for("echo", 1);
+    tick(2);
+    assert!(slow.record.count("echo") >= 2, "{:?}", slow.record.events());
+    assert_eq!(slow.record.count("lost"), 0);
+    shut_down(&listener);
+    shut_down(&ticking);
 }

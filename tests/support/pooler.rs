@@ -13,6 +13,7 @@ use super::{RUNTIME, block_on, skipped};
 
 const READY_FOR_QUERY: u8 = b'Z';
 const NOTIFICATION: u8 = b'A';
+const BACKEND_KEY: u8 = b'K';
 
 /// A real one, before a server whose user needs no password. Ends when dropped.
 pub struct PgBouncer {
@@ -33,16 +34,33 @@ impl PgBouncer {
     }
 }
 
-/// As far as LISTEN can tell: what the server sends while a client is idle, notifications that is, goes nowhere. Listens on
-/// a port of 127.0.0.1. Ends when dropped.
+/// A stand-in for one, which keeps some notifications from its clients. Listens on a port of 127.0.0.1. Ends when dropped.
 pub struct Pooler {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
+/// Which notifications go nowhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Swallows {
+    /// What the server sends while the client is idle: transaction mode, as far as LISTEN can tell.
+    WhileIdle,
+    /// What the session sent itself.
+    ItsOwn,
+}
+
 impl Pooler {
-    /// A pooler before the host and port of a PostgreSQL URL. Its clients must not ask for TLS.
+    /// One in transaction mode, before the host and port of a PostgreSQL URL. Its clients must not ask for TLS.
     pub fn before(url: &str) -> Self {
+        Self::start(url, Swallows::WhileIdle)
+    }
+
+    /// One that passes on what other sessions send, and nothing that a session sends to itself.
+    pub fn without_echoes(url: &str) -> Self {
+        Self::start(url, Swallows::ItsOwn)
+    }
+
+    fn start(url: &str, swallows: Swallows) -> Self {
         let url = url::Url::parse(url).unwrap();
         let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
         let listener = block_on("a free port", TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -50,7 +68,7 @@ impl Pooler {
         let task = RUNTIME.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&upstream).await.unwrap();
-                tokio::spawn(pool(client, server));
+                tokio::spawn(pool(client, server, swallows));
             }
         });
         Self { address, task }
@@ -72,7 +90,7 @@ impl Drop for Pooler {
     }
 }
 
-async fn pool(client: TcpStream, server: TcpStream) {
+async fn pool(client: TcpStream, server: TcpStream, swallows: Swallows) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let busy = Arc::new(AtomicBool::new(true));
@@ -89,14 +107,23 @@ async fn pool(client: TcpStream, server: TcpStream) {
         }
     };
     let answering = async move {
+        let mut own = None;
         while let Ok(kind) = from_server.read_u8().await {
             let Ok(length) = from_server.read_u32().await else { break };
             let mut body = vec![0; length as usize - 4];
             if from_server.read_exact(&mut body).await.is_err() {
                 break;
             }
-            if kind == NOTIFICATION && !busy.load(Ordering::SeqCst) {
+            let process_id = body.first_chunk::<4>().copied();
+            let swallowed = match swallows {
+                Swallows::WhileIdle => !busy.load(Ordering::SeqCst),
+                Swallows::ItsOwn => process_id == own,
+            };
+            if kind == NOTIFICATION && swallowed {
                 continue;
+            }
+            if kind == BACKEND_KEY {
+                own = process_id;
             }
             if kind == READY_FOR_QUERY {
                 busy.store(false, Ordering::SeqCst);
