@@ -1,124 +1,234 @@
-// An adapter that subscribes in our place: its notifications count, and nothing is believed for want of one.
+// An adapter that can run statements: the listener is on its server, or does not listen.
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
-import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL, encodeRealmInvalidation } from '../index.js'
-import { MODULE, REALM, listening, makeListener } from './support/listening'
-import { within } from './support/wait'
+import { type TestContext, after, before, describe, test } from 'node:test'
+import { Pool } from 'pg'
+import {
+  type ModuleCacheInvalidationListenerDeps,
+  NotificationClient,
+  type PgGenerationsError,
+  SERVER_IDENTITY_QUERY,
+} from '../index.js'
+import { setEnvironment } from './support/environment'
+import { listening, makeListener } from './support/listening'
+import { Admin, PostgresServer, createDatabase } from './support/postgres'
+import { Journal, within } from './support/wait'
 
-type Handler = (notification: { channel: string; payload: string; processId: number }) => void
+type Rows = Record<string, unknown>[]
+type Run = (sql: string) => Promise<Rows>
 
-/** An adapter that has `subscribe()` and no `config`. */
-class Adapter {
-  readonly said: string[] = []
-  readonly handlers = new Set<Handler>()
-
-  async subscribe(channel: string, handler: Handler) {
-    this.said.push(`subscribe ${channel}`)
-    this.handlers.add(handler)
-    const unsubscribe = async () => {
-      this.said.push('unsubscribe')
-      this.handlers.delete(handler)
-    }
-    return { unsubscribe }
-  }
-
-  notify(payload: string): void {
-    for (const handler of this.handlers) handler({ channel: CHANNEL, payload, processId: 1 })
-  }
+/** What an adapter has to run statements by, made of something that runs them. */
+const SHAPES: Record<string, (run: Run) => object> = {
+  execute: (run) => ({
+    execute: (sql: string, { bind }: { bind: unknown[] }) => (assert.deepEqual(bind, []), run(sql)),
+  }),
+  query: (run) => ({ query: async (text: string) => ({ rows: await run(text) }) }),
+  'withConnection that lends a connection': (run) => ({
+    withConnection: <T>(fn: (lent: object) => Promise<T>) => fn({ execute: run }),
+  }),
+  'withConnection that lends a client': (run) => ({
+    withConnection: <T>(fn: (lent: object) => Promise<T>) =>
+      fn({ query: async (text: string) => ({ rows: await run(text) }) }),
+  }),
+  'withConnection that lends a function': (run) => ({
+    withConnection: <T>(fn: (lent: Run) => Promise<T>) => fn(run),
+  }),
 }
 
-describe('a listener on an adapter that only subscribes', () => {
-  test('bumps, and proves nothing', async (t) => {
-    const adapter = new Adapter()
-    const calls: string[] = []
-    const definitionLookup = {
-      bumpModuleGeneration: () => {},
-      bumpRealmGeneration: (realm: string) => calls.push(realm),
-      bumpGlobalGeneration: () => calls.push('global'),
-    }
-    const { listener, generations, events } = await listening(t, { dbAdapter: adapter, definitionLookup })
-    assert.deepEqual(adapter.said, [`subscribe ${CHANNEL}`])
-    assert.equal(listener.state, 'listening')
-    assert.deepEqual(events.types, ['listening'])
-    assert.equal(generations.check(generations.snapshot(), REALM, MODULE), 'unproven')
-    await assert.rejects(listener.fence(), { code: 'PGGEN_UNPROVABLE' })
-    const before = generations.realmGeneration(REALM)
-    adapter.notify(encodeRealmInvalidation(REALM))
-    assert.ok(generations.realmGeneration(REALM) > before)
-    assert.deepEqual(calls, [REALM])
-    adapter.notify('junk')
-    await events.of('malformed')
-    assert.equal(listener.stats().notifications, 2)
+let pools: Map<string, Pool>
+/** Its databases have names and object ids that are on the server of the other tests as well. */
+let elsewhere: PostgresServer
 
-    const [handler] = adapter.handlers
-    await listener.shutDown()
-    handler!({ channel: CHANNEL, payload: encodeRealmInvalidation(REALM), processId: 1 })
-    assert.deepEqual(calls, [REALM])
-    assert.equal(adapter.said.at(-1), 'unsubscribe')
-    await assert.rejects(listener.fence(), { code: 'PGGEN_STOPPED' })
-    await listener.shutDown()
-    await listener.start()
-    await listener.shutDown()
-    // A start after a shutdown has missed something.
-    assert.deepEqual(calls, [REALM, 'global'])
-    assert.equal(adapter.said.filter((said) => said === 'unsubscribe').length, 2)
+before(async () => {
+  pools = new Map()
+  elsewhere = await PostgresServer.start()
+})
+
+after(async () => {
+  await Promise.all(Array.from(pools.values(), (pool) => pool.end()))
+  await elsewhere?.dispose()
+})
+
+/** Runs statements in a database, by connections that nobody else can see. */
+function runner(url: string): Run {
+  const pool = pools.get(url) ?? new Pool({ connectionString: url })
+  pools.set(url, pool)
+  // The servers may be gone before it is.
+  pool.removeAllListeners('error').on('error', () => {})
+  return async (sql) => (await pool.query(sql)).rows as Rows
+}
+
+/** Gives a listener nothing but the environment to connect by: that of this database. */
+function environmentOf(t: TestContext, url: string): void {
+  const { hostname, port, username, pathname } = new URL(url)
+  setEnvironment(t, { PGHOST: hostname, PGPORT: port, PGUSER: username, PGDATABASE: pathname.slice(1) })
+}
+
+async function refusal(
+  t: TestContext,
+  deps: ModuleCacheInvalidationListenerDeps,
+): Promise<PgGenerationsError> {
+  const { listener, generations, events } = makeListener(t, deps)
+  const error = await listener.start().then(
+    () => assert.fail('it started'),
+    (reason: PgGenerationsError) => reason,
+  )
+  assert.equal(generations.proven, false)
+  await events.of('stopped')
+  assert.deepEqual(
+    events.types.filter((type) => type !== 'retrying'),
+    ['lost', 'stopped'],
+  )
+  return error
+}
+
+for (const [shape, make] of Object.entries(SHAPES)) {
+  describe(`an adapter without a config, with ${shape},`, () => {
+    test('is on the server of the environment', async (t) => {
+      const url = await createDatabase()
+      environmentOf(t, url)
+      const { events } = await listening(t, { dbAdapter: make(runner(url)) })
+      assert.deepEqual(events.types, ['listening'])
+    })
+
+    test('is on another database of it, and is not taken for one that is heard', async (t) => {
+      environmentOf(t, await createDatabase())
+      const error = await refusal(t, { dbAdapter: make(runner(await createDatabase())) })
+      assert.equal(error.code, 'PGGEN_WRONG_SERVER')
+      assert.match(error.message, /give the connection that the adapter has/)
+    })
   })
+}
 
-  test('believes what it hears only if it is told to trust', async (t) => {
-    const { generations } = await listening(t, { dbAdapter: new Adapter(), onGap: 'trust' })
-    assert.equal(generations.check(generations.snapshot(), REALM, MODULE), 'unchanged')
+test('an adapter on another server is found out, whatever says where the listener is to connect', async (t) => {
+  const url = await createDatabase()
+  const dbAdapter = { execute: runner(elsewhere.url) }
+  const config = { connectionString: url }
+  environmentOf(t, url)
+  for (const deps of [
+    { connection: url, dbAdapter },
+    { dbAdapter: { ...dbAdapter, config } },
+    { dbAdapter },
+  ]) {
+    assert.equal((await refusal(t, deps)).code, 'PGGEN_WRONG_SERVER')
+  }
+  const client = new NotificationClient({ dbAdapter, onEvent: () => {} })
+  t.after(() => client.shutDown())
+  await assert.rejects(
+    client.subscribe('c', () => {}),
+    { code: 'PGGEN_WRONG_SERVER' },
+  )
+})
+
+test('nothing is listened to, and nothing believed, before the adapter has answered', async (t) => {
+  const url = await createDatabase()
+  await using admin = await Admin.connect(url)
+  const run = runner(await createDatabase())
+  const subject = makeListener(t, {
+    connection: `${url}?application_name=too-early`,
+    dbAdapter: {
+      execute: async (sql: string) => {
+        assert.equal(subject.generations.proven, false)
+        assert.equal(subject.listener.state, 'connecting')
+        const { rows } = await admin.client.query(
+          `SELECT query FROM pg_stat_activity WHERE application_name = 'too-early'`,
+        )
+        seen.push(...rows.map(({ query }) => query as string))
+        return run(sql)
+      },
+    },
   })
+  const seen: string[] = []
+  await assert.rejects(subject.listener.start(), { code: 'PGGEN_WRONG_SERVER' })
+  assert.equal(seen.length, 1)
+  assert.doesNotMatch(seen.join(), /LISTEN/)
+})
 
-  test('takes a connection before it, be it given or the adapter’s', async (t) => {
-    const nowhere = 'postgres://nobody@127.0.0.1:1/nothing'
-    for (const deps of [{ connection: nowhere }, { config: { connectionString: nowhere } }]) {
-      const adapter = Object.assign(new Adapter(), deps)
-      const { listener } = makeListener(t, { dbAdapter: adapter, connectTimeoutMs: 1, ...deps } as object)
-      await assert.rejects(listener.start())
-      assert.deepEqual(adapter.said, [])
-    }
-  })
+test('of a cluster that was started again, or failed over, the adapter may be the later to notice', async (t) => {
+  const url = await createDatabase()
+  const run = runner(url)
+  let asked = 0
+  const execute = async (sql: string): Promise<Rows> => {
+    const [row = {}] = await run(sql)
+    const [[name, identity] = []] = Object.entries(row)
+    return asked++ < 2 ? [{ [name!]: String(identity).replace(/[^/]*$/, '1.5') }] : [row]
+  }
+  const { events } = await listening(t, { connection: url, dbAdapter: { execute } })
+  assert.equal(asked, 3)
+  assert.match((await events.of('retrying')).cause, /another start of one/)
+})
 
-  test('fails as the adapter does, and within its limit', async (t) => {
-    const subscribes: [() => unknown, string][] = [
-      [() => Promise.reject(new Error('no')), 'PGGEN_ADAPTER_FAILED'],
-      [
-        () => {
-          throw new Error('no')
+test('after a loss it is asked again, and until both are on one server nothing is believed', async (t) => {
+  const url = await createDatabase()
+  const [here, there] = [runner(url), runner(elsewhere.url)]
+  let run = here
+  const dbAdapter = { execute: (sql: string) => run(sql) }
+  const { listener, generations, events } = await listening(t, { connection: url, dbAdapter })
+  await using admin = await Admin.connect(url)
+  run = there
+  await admin.terminate(listener.stats().backendPid!)
+  await events.first('attempt 2', (event) => event.type === 'retrying' && event.attempt === 2)
+  assert.equal(generations.proven, false)
+  assert.match((await events.of('retrying')).cause, /another database/)
+  run = here
+  await events.of('resynced')
+  assert.equal(generations.proven, true)
+})
+
+describe('an adapter that does not say where it is', () => {
+  const speechless: [string, object, RegExp][] = [
+    ['rejects', { execute: () => Promise.reject(new Error('no such function')) }, /no such function/],
+    [
+      'throws',
+      {
+        query: () => {
+          throw new Error('not ready yet')
         },
-        'PGGEN_ADAPTER_FAILED',
-      ],
-      [() => new Promise(() => {}), 'PGGEN_TIMEOUT'],
-    ]
-    for (const [subscribe, code] of subscribes) {
-      const subject = makeListener(t, { dbAdapter: { subscribe }, connectTimeoutMs: 100 })
-      await assert.rejects(subject.listener.start(), { code })
-      assert.equal(subject.generations.proven, false)
-      assert.deepEqual(subject.events.types, ['lost', 'stopped'])
-      assert.equal(subject.listener.state, 'stopped')
-    }
-  })
+      },
+      /not ready yet/,
+    ],
+    ['gives nothing', { execute: async () => undefined }, /not that of a PostgreSQL server/],
+    ['gives no row', { query: async () => ({ rows: [] }) }, /not that of a PostgreSQL server/],
+    ['gives something else', { execute: async () => [{ answer: 42 }] }, /not that of a PostgreSQL server/],
+    ['lends nothing', { withConnection: (fn: (lent: unknown) => unknown) => fn(undefined) }, /lends nothing/],
+    ['never answers', { execute: () => new Promise(() => {}) }, /no answer within 2000 ms/],
+  ]
+  for (const [what, dbAdapter, cause] of speechless) {
+    test(`because it ${what} is told of, and listened to all the same`, async (t) => {
+      // An attempt to connect may take less time than an answer.
+      const connection = `${await createDatabase()}?connect_timeout=1`
+      const deps = { connection, dbAdapter, connectTimeoutMs: 4_000 }
+      const { events, generations } = await listening(t, deps)
+      assert.deepEqual(events.types, ['unverified', 'listening'])
+      assert.match((await events.of('unverified')).cause, cause)
+      assert.equal(generations.proven, true)
+    })
+  }
 
-  test('is shut down while the adapter subscribes, or though it never unsubscribes', async (t) => {
-    let answer: (subscription: object) => void = () => {}
-    const subscribe = () => new Promise((resolve) => (answer = resolve))
-    const early = makeListener(t, { dbAdapter: { subscribe } })
-    const refused = assert.rejects(early.listener.start(), { code: 'PGGEN_STOPPED' })
-    await within('the shutdown', early.listener.shutDown())
+  test('holds up no shutdown, and is not told of after it', async (t) => {
+    const connection = await createDatabase()
+    let fail: (error: Error) => void = () => {}
+    const asked = new Journal<string>()
+    const execute = (sql: string) => {
+      asked.record(sql)
+      return new Promise((_resolve, reject) => (fail = reject))
+    }
+    const { listener, events } = makeListener(t, { connection, dbAdapter: { execute } })
+    const refused = assert.rejects(listener.start(), { code: 'PGGEN_STOPPED' })
+    await asked.first('the question', () => true)
+    await within('the shutdown', listener.shutDown())
     await refused
-    await within(
-      'the unsubscription',
-      new Promise<void>((resolve) => answer({ unsubscribe: () => resolve() })),
-    )
-
-    for (const unsubscribe of [
-      () => new Promise(() => {}),
-      () => Promise.reject(new Error('no')),
-      undefined,
-    ]) {
-      const stuck = await listening(t, { dbAdapter: { subscribe: async () => ({ unsubscribe }) } })
-      await within('the shutdown', stuck.listener.shutDown())
-      assert.equal(stuck.listener.state, 'stopped')
-    }
+    fail(new Error('too late'))
+    await new Promise(setImmediate)
+    assert.deepEqual(events.types, ['stopped'])
   })
+})
+
+test('an adapter that subscribes is not relied on', async (t) => {
+  const url = await createDatabase()
+  environmentOf(t, url)
+  const dbAdapter = { subscribe: () => assert.fail('it was asked to') }
+  const { events, listener } = await listening(t, { dbAdapter })
+  assert.deepEqual(events.types, ['listening'])
+  const [row] = await runner(url)(SERVER_IDENTITY_QUERY)
+  assert.deepEqual(Object.values(row ?? {}), [listener.stats().server])
 })

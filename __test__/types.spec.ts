@@ -32,6 +32,8 @@ test('one property tells the cases of each union apart, and there are no others'
           return [event.at.getTime()]
         case 'lost':
           return [event.cause.length, event.code?.length]
+        case 'unverified':
+          return [event.cause.length]
         case 'retrying':
           return [event.attempt.toFixed(), event.cause.length]
         case 'resynced':

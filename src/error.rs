@@ -69,6 +69,18 @@ pub enum Error {
         /// The server asked.
         address: String,
     },
+    /// The adapter works on another server or database, so that nothing that it invalidates would be heard.
+    #[error(
+        "{address} is {} than the adapter's, whose invalidations are not heard there; \
+         give the connection that the adapter has",
+        if *.moved { "another server, or another start of one," } else { "another database" }
+    )]
+    WrongServer {
+        /// Where the connection goes.
+        address: String,
+        /// Whether it is the same database all the same: on another server of the cluster, or before a restart.
+        moved: bool,
+    },
     /// A server too old to be supported.
     #[error("{address} runs PostgreSQL {version}; version 14 or later is needed")]
     UnsupportedServer {
@@ -122,15 +134,6 @@ pub enum Error {
     /// Nothing is heard at present, and the caller did not want to wait until something is.
     #[error("the listener is not listening at present: invalidations may be missed")]
     NotListening,
-    /// Notifications come by way of somebody else, of whom it cannot be told whether any is missing.
-    #[error(
-        "this listener rides on its adapter's subscribe(), of which nothing can be proven; \
-         give it a connection or a NotificationClient"
-    )]
-    Unprovable,
-    /// Somebody else was to subscribe for us, and did not.
-    #[error("the adapter's subscribe() failed: {0}")]
-    Adapter(String),
     /// An error of connecting, and what is to be known of the settings.
     #[error("{error} ({note})")]
     Explained {
@@ -158,6 +161,7 @@ impl Error {
             Self::UnknownDatabase(_) => "PGGEN_UNKNOWN_DATABASE",
             Self::PermissionDenied(_) => "PGGEN_PERMISSION_DENIED",
             Self::ReadOnly { .. } => "PGGEN_READ_ONLY_SERVER",
+            Self::WrongServer { .. } => "PGGEN_WRONG_SERVER",
             Self::UnsupportedServer { .. } => "PGGEN_UNSUPPORTED_SERVER",
             Self::ListenSwallowed { .. } => "PGGEN_LISTEN_SWALLOWED",
             Self::Tls(_) => "PGGEN_TLS",
@@ -169,8 +173,6 @@ impl Error {
             Self::Thread(_) => "PGGEN_THREAD",
             Self::FenceTimeout { .. } => "PGGEN_FENCE_TIMEOUT",
             Self::NotListening => "PGGEN_NOT_LISTENING",
-            Self::Unprovable => "PGGEN_UNPROVABLE",
-            Self::Adapter(_) => "PGGEN_ADAPTER_FAILED",
             Self::Explained { error, .. } => error.code(),
             Self::Stopped => "PGGEN_STOPPED",
         }
@@ -199,6 +201,8 @@ impl Error {
                 | Self::UnknownDatabase(_)
                 | Self::PermissionDenied(_)
                 | Self::UnsupportedServer { .. }
+                // A failover, in which one of the two is still to follow, heals.
+                | Self::WrongServer { moved: false, .. }
                 | Self::ListenSwallowed { .. }
                 | Self::Tls(_)
                 | Self::Panic(_)

@@ -96,24 +96,11 @@ impl Feed {
 
     /// Makes the sink for one listener. From now on, and until that listener listens, the counters are unproven.
     pub fn attach(self: &Arc<Self>) -> Arc<dyn Sink> {
-        self.attached(self.link(), true)
-    }
-
-    /// Makes the sink for notifications that come by another way than a connection of ours. Nobody knows whether any is
-    /// missing, so the counters are unproven for as long as it lasts, unless they are to trust.
-    pub fn attach_unprovable(self: &Arc<Self>) -> Arc<dyn Sink> {
-        self.attached(self.link(), false)
-    }
-
-    fn attached(self: &Arc<Self>, link: Option<Link>, provable: bool) -> Arc<dyn Sink> {
-        Arc::new(Attached { feed: Arc::clone(self), leaving: AtomicBool::new(false), link, provable })
-    }
-
-    fn link(&self) -> Option<Link> {
-        match self.on_gap {
+        let link = match self.on_gap {
             OnGap::Discard => self.counters.as_ref().map(GenerationCounters::attach),
             OnGap::Trust => None,
-        }
+        };
+        Arc::new(Attached { feed: Arc::clone(self), leaving: AtomicBool::new(false), link })
     }
 
     /// Decodes one payload and bumps the counters; gives what it decoded. Anything that is no invalidation bumps
@@ -190,10 +177,9 @@ impl Feed {
     }
 
     /// Something may have been missed: everything counts as changed.
-    fn resync(&self, link: Option<&Link>, provable: bool) {
+    fn resync(&self, link: Option<&Link>) {
         match (link, &self.counters) {
-            (Some(link), _) if provable => link.listening(),
-            (Some(_), _) => {}
+            (Some(link), _) => link.listening(),
             (None, Some(counters)) => counters.trust(),
             (None, None) => {}
         }
@@ -210,8 +196,6 @@ struct Attached {
     leaving: AtomicBool,
     /// None if there are no counters, or if they trust through gaps.
     link: Option<Link>,
-    /// Whether to hear nothing means that there was nothing.
-    provable: bool,
 }
 
 impl Attached {
@@ -225,7 +209,7 @@ impl Attached {
 
 impl Sink for Attached {
     fn event(&self, event: Event<'_>) {
-        let Self { feed, link, leaving, provable } = self;
+        let Self { feed, link, leaving } = self;
         match event {
             Event::Stopped => {
                 feed.disconnected();
@@ -251,14 +235,12 @@ impl Sink for Attached {
                 feed.report_if_any(report);
             }
             Event::Listening { backend_pid, server } => {
-                feed.resync(link.as_ref(), *provable);
-                if *provable {
-                    feed.connected(backend_pid, server);
-                }
+                feed.resync(link.as_ref());
+                feed.connected(backend_pid, server);
                 feed.outbox.report(Report::Listening);
             }
             Event::Resynced { gap, backend_pid, server } => {
-                feed.resync(link.as_ref(), *provable);
+                feed.resync(link.as_ref());
                 feed.connected(backend_pid, server);
                 feed.tally.lock().reconnects += 1;
                 feed.outbox.report(Report::Resynced { gap });
@@ -401,25 +383,6 @@ mod tests {
         sink.event(LISTENING);
         assert!(counters.proven());
         assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
-    }
-
-    #[test]
-    fn what_cannot_be_proven_is_not_believed_unless_trusted() {
-        let (feed, counters) = feed(OnGap::Discard);
-        let sink = feed.attach_unprovable();
-        sink.event(LISTENING);
-        assert_eq!(counters.check(counters.snapshot(), "r", "m"), Verdict::Unproven);
-        sink.event(notification(r#"{"k":"realm","r":"r"}"#));
-        assert!(counters.realm_generation("r") > 0);
-        sink.event(Event::Stopping);
-        assert!(!counters.proven());
-        assert_eq!(feed.tally().backend_pid, None);
-
-        let (trusting, counters) = self::feed(OnGap::Trust);
-        let before = counters.snapshot();
-        trusting.attach_unprovable().event(LISTENING);
-        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
-        assert_eq!(counters.check(counters.snapshot(), "r", "m"), Verdict::Unchanged);
     }
 
     #[test]

@@ -1,77 +1,62 @@
-import { foreignBegun, foreignEnded, foreignFailed, startForeign } from '#binding'
-import type { FeedHandle, ListenerHandle } from '#binding'
-
-import { MODULE_CACHE_INVALIDATED_CHANNEL } from './codec'
 import { isGiven } from './deps'
-import { messageOf } from './errors'
+import { SERVER_IDENTITY_QUERY } from './sql/query'
 
-/** An adapter that listens by itself, as some JavaScript clients do. */
-export interface SubscribingAdapter {
-  /** Calls `handler` for every notification on the channel from when the promise resolves until `unsubscribe()`. */
-  subscribe(
-    channel: string,
-    handler: (notification: { payload?: string }) => void,
-  ): Promise<{ unsubscribe(): Promise<void> }>
+/** What an adapter, a pool or a client runs a statement by; each of these is enough. */
+interface Runner {
+  /** A realm server's adapter: resolves to rows. */
+  execute?: unknown
+  /** node-postgres' pools and clients: resolves to an object with `rows`. */
+  query?: unknown
+  /** Lends one of the two above, or a function that does the same, for as long as `fn` takes. */
+  withConnection?: unknown
 }
 
-/** So long may an adapter take to unsubscribe. */
-const UNSUBSCRIBE_LIMIT_MS = 1_500
+type Call = (...args: unknown[]) => unknown
 
-/** Whether the adapter can listen, and cannot tell how to connect. */
-export function onlySubscribes(adapter: unknown): adapter is SubscribingAdapter {
-  const { subscribe } = (adapter ?? {}) as { subscribe?: unknown }
-  return typeof subscribe === 'function' && !isGiven((adapter as { config?: unknown }).config)
+/**
+ * Asks which server and database an adapter's statements run on, within `limitMs`; `undefined` if it cannot run any.
+ * The question rejects if there is no answer.
+ */
+export function serverOf(adapter: unknown, limitMs: number): (() => Promise<string>) | undefined {
+  if (typeof adapter !== 'object' || adapter === null) return undefined
+  const run = runnerOf(adapter)
+  return run && (async () => identityIn(await within(limitMs, run())))
 }
 
-/** One run of a listener that rides on its adapter. */
-export class AdapterRun {
-  readonly handle: ListenerHandle
-  #unsubscribe: (() => unknown) | undefined
-  #over = false
-
-  constructor(
-    feed: FeedHandle,
-    adapter: SubscribingAdapter,
-    limitMs: number,
-    hear: (payload: string | undefined) => void,
-  ) {
-    this.handle = startForeign(feed)
-    const timer = setTimeout(() => this.#fail(limitMs), limitMs)
-    const hearUntilOver = (notification: { payload?: string } | undefined) => {
-      if (!this.#over) hear(notification?.payload)
-    }
-    void this.#begin(adapter, hearUntilOver)
-      .catch((error: unknown) => this.#fail(limitMs, messageOf(error)))
-      .finally(() => clearTimeout(timer))
-  }
-
-  /** To be called when the listener is shut down. */
-  async end(): Promise<void> {
-    this.#over = true
-    await leave(this.#unsubscribe)
-    foreignEnded(this.handle)
-  }
-
-  async #begin(
-    adapter: SubscribingAdapter,
-    hear: (notification: { payload?: string } | undefined) => void,
-  ): Promise<void> {
-    const subscription = await adapter.subscribe(MODULE_CACHE_INVALIDATED_CHANNEL, hear)
-    const unsubscribe = () => subscription.unsubscribe()
-    if (!this.#over && foreignBegun(this.handle)) this.#unsubscribe = unsubscribe
-    else await leave(unsubscribe)
-  }
-
-  #fail(limitMs: number, message?: string): void {
-    this.#over = true
-    foreignFailed(this.handle, message, limitMs)
-  }
+function runnerOf(runner: Runner): (() => Promise<unknown>) | undefined {
+  const { execute, query, withConnection } = runner
+  // Called on their object, as their own users do.
+  const call = (method: unknown, ...args: unknown[]): unknown => (method as Call).apply(runner, args)
+  if (typeof execute === 'function') return async () => call(execute, SERVER_IDENTITY_QUERY, { bind: [] })
+  if (typeof query === 'function') return async () => call(query, SERVER_IDENTITY_QUERY)
+  if (typeof withConnection !== 'function') return undefined
+  return async () =>
+    call(withConnection, (lent: unknown) => {
+      if (typeof lent === 'function') return lent(SERVER_IDENTITY_QUERY) as unknown
+      const run = isGiven(lent) ? runnerOf(lent as Runner) : undefined
+      if (!run) throw new TypeError('its withConnection() lends nothing that runs statements')
+      return run()
+    })
 }
 
-/** Never rejects, and does not wait for ever: there is nothing left to do about an adapter that cannot. */
-async function leave(unsubscribe: (() => unknown) | undefined): Promise<void> {
+/** The one value of the one row; throws if it is no server's answer. */
+function identityIn(result: unknown): string {
+  const rows: unknown = Array.isArray(result) ? result : (result as { rows?: unknown } | undefined)?.rows
+  const row: unknown = Array.isArray(rows) ? rows[0] : undefined
+  const value: unknown = typeof row === 'object' && row !== null ? Object.values(row)[0] : undefined
+  // The cluster, the database, and since when the server runs. A role may be kept from knowing the first.
+  if (typeof value === 'string' && /^\d+\/\d+\/\d/.test(value)) return value
+  throw new TypeError('its answer is not that of a PostgreSQL server')
+}
+
+async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, UNSUBSCRIBE_LIMIT_MS)))
-  await Promise.race([(async () => unsubscribe?.())().catch(() => {}), late])
-  clearTimeout(timer)
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }

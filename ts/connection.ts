@@ -1,7 +1,7 @@
 import { homedir, userInfo } from 'node:os'
 
-import { answerPassword, connectionKeywords } from '#binding'
-import type { ConnectionLayer, PasswordReply } from '#binding'
+import { answer, connectionKeywords } from '#binding'
+import type { ConnectionLayer, Question } from '#binding'
 
 import { messageOf } from './errors'
 
@@ -86,7 +86,7 @@ export interface ResolvedConnection {
   layers: ConnectionLayer[]
   environment: Record<string, string>
   /** Answers a request for the password, if one of the layers has a function for it. */
-  askPassword: ((reply: PasswordReply) => void) | undefined
+  askPassword: ((question: Question) => void) | undefined
   /** The layer that has it. */
   askPasswordLayer: number
 }
@@ -249,15 +249,20 @@ function home(): string {
   }
 }
 
-function answerer(ask: () => string | Promise<string>): (reply: PasswordReply) => void {
-  const answer = async (reply: PasswordReply): Promise<void> => {
+/** Answers a question by what `ask` gives, and tells `failed`, if the answer was still waited for, that it gave nothing. */
+export function answerer(
+  ask: () => string | Promise<string>,
+  failed: (cause: string) => void = () => {},
+): (question: Question) => void {
+  const reply = async (question: Question): Promise<void> => {
     try {
-      const password: unknown = await ask()
-      if (typeof password !== 'string') throw new TypeError(`it gave ${typeof password} instead of a string`)
-      answerPassword(reply, password)
+      const text: unknown = await ask()
+      if (typeof text !== 'string') throw new TypeError(`it gave ${typeof text} instead of a string`)
+      answer(question, text)
     } catch (error) {
-      answerPassword(reply, undefined, messageOf(error))
+      const cause = messageOf(error)
+      if (answer(question, undefined, cause)) failed(cause)
     }
   }
-  return (reply) => void answer(reply)
+  return (question) => void reply(question)
 }

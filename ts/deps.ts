@@ -34,9 +34,9 @@ export interface ModuleCacheInvalidationListenerDeps {
   /**
    * A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`.
    *
-   * One that has a `subscribe()` and no `config` listens in our place, if neither `connection` nor `client` is given.
-   * Whether it misses anything nobody can tell, so `generations` stay unproven unless `onGap` is `'trust'`, `fence()` is
-   * refused with `PGGEN_UNPROVABLE`, and no loss is noticed.
+   * One that can run statements, by `execute(sql, { bind })`, `query(text)` or `withConnection(fn)`, is asked at every
+   * connect which server and database it is on. On another than the listener's, `start()` rejects with
+   * `PGGEN_WRONG_SERVER`; one that does not answer is an `unverified` event.
    */
   dbAdapter?: object | undefined
   /** Told of every event. Without it, what an operator should know becomes a process warning. */

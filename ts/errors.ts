@@ -13,6 +13,7 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
  * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
  * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+ * * `PGGEN_WRONG_SERVER`: the connection leads to another server or database than the `dbAdapter` works on.
  * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
  * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
  * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,
@@ -27,8 +28,6 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
  * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
- * * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
- * * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 export class PgGenerationsError extends Error {

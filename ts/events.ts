@@ -15,6 +15,15 @@ export type ConnectionEvent =
       code?: string
     }
   | {
+      /**
+       * The `dbAdapter` can run statements and did not say which server it is on. The connection is believed, though it
+       * may lead to another server than the adapter's.
+       */
+      type: 'unverified'
+      /** Why not. */
+      cause: string
+    }
+  | {
       /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */
       type: 'retrying'
       /** How many failed in a row. */
@@ -71,6 +80,7 @@ type Texts<Event extends { type: string }> = {
 export function connectionTexts(heard: string): Texts<ConnectionEvent> {
   return {
     lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
+    unverified: ({ cause }) => `not known whether dbAdapter is on the server that is listened to: ${cause}`,
     retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
     resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`,
   }

@@ -1,18 +1,17 @@
-import { fence, refuseStart, startListener, startOnClient, tally } from '#binding'
+import { fence, refuseStart, startOnClient, tally } from '#binding'
 import type { Failure, ListenerHandle } from '#binding'
 
-import { AdapterRun, onlySubscribes } from './adapter'
 import { connectionOf } from './client/connections'
-import { resolveConnection } from './connection'
 import type { GenerationCounters } from './counters'
-import { checkDeps, checkFenceOptions, isGiven, resolveTimings } from './deps'
+import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
 import { emit, warn } from './events'
-import type { ListenerState } from './events'
+import type { ListenerEvent, ListenerState } from './events'
 import { Replay } from './replay'
 import { Runs } from './runs'
+import { startOnConnection } from './start'
 import { connectionStats } from './stats'
 import type { ListenerStats } from './stats'
 
@@ -33,17 +32,16 @@ export class ModuleCacheInvalidationListener {
   readonly #deps: ModuleCacheInvalidationListenerDeps
   readonly #replay: Replay
   readonly #runs: Runs
-  /** If the adapter listens in our place. */
-  #adapterRun: AdapterRun | undefined
+  readonly #tell = (event: ListenerEvent): void => {
+    publish({ listener: this, event })
+    emit(this.#deps.onEvent, event, warn)
+  }
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
-    this.#replay = new Replay(this.#deps, counters, (event) => {
-      publish({ listener: this, event })
-      emit(this.#deps.onEvent, event, warn)
-    })
+    this.#replay = new Replay(this.#deps, counters, this.#tell)
     this.#runs = new Runs(
       this,
       (predecessor) => this.#spawn(predecessor),
@@ -72,10 +70,7 @@ export class ModuleCacheInvalidationListener {
    * again afterwards.
    */
   shutDown(): Promise<void> {
-    const stopped = this.#runs.shutDown()
-    void this.#adapterRun?.end()
-    this.#adapterRun = undefined
-    return stopped
+    return this.#runs.shutDown()
   }
 
   /**
@@ -105,8 +100,7 @@ export class ModuleCacheInvalidationListener {
    * promise; or rejects, as `inGap` says.
    *
    * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_UNPROVABLE` if
-   * its adapter listens in its place, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
    * only), or with the reason why a start failed. TypeError (rejects)
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
@@ -152,28 +146,16 @@ export class ModuleCacheInvalidationListener {
   /** Begins a run; the counters are unproven from here on, also if it comes to nothing. */
   #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
     const { feed } = this.#replay
-    const { client, connection, dbAdapter } = this.#deps
-    let resolved
+    const connect = connectionOf(this.#deps.client)
+    if (!connect) return startOnConnection(feed, true, this.#deps, this.#tell, predecessor)
+    let limitMs
     try {
-      const timings = resolveTimings(this.#deps)
-      const limitMs = timings.connectTimeoutMs
-      const connect = connectionOf(client)
-      if (connect) {
-        const shared = connect()
-        if (!('code' in shared)) return startOnClient(feed, shared, limitMs)
-        return refuseStart(feed, shared.code === 'PGGEN_STOPPED' ? undefined : shared.message)
-      }
-      if (!isGiven(connection) && onlySubscribes(dbAdapter)) {
-        this.#adapterRun = new AdapterRun(feed, dbAdapter, limitMs, (payload) =>
-          this.handleNotification(payload),
-        )
-        return this.#adapterRun.handle
-      }
-      resolved = { ...resolveConnection(connection, dbAdapter), timings }
+      limitMs = resolveTimings(this.#deps).connectTimeoutMs
     } catch (error) {
       return refuseStart(feed, messageOf(error))
     }
-    const { layers, environment, askPassword, askPasswordLayer, timings } = resolved
-    return startListener(feed, true, layers, environment, askPassword, askPasswordLayer, timings, predecessor)
+    const shared = connect()
+    if (!('code' in shared)) return startOnClient(feed, shared, limitMs)
+    return refuseStart(feed, shared.code === 'PGGEN_STOPPED' ? undefined : shared.message)
   }
 }

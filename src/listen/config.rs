@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::config::ChannelBinding;
 
 use super::authentication::Methods;
-use super::fields::{Fields, Password};
+use super::fields::{Ask, Fields, Password};
 use super::target::{DEFAULT_PORT, Target, targets};
 use super::tls::Tls;
 use crate::error::Error;
@@ -59,6 +59,8 @@ pub struct Settings {
     /// The ways to log in that will do, if not all do.
     pub(super) methods: Option<Methods>,
     not_given: NotGiven,
+    /// Tells which server and database a caller works on, see [`IDENTITY`](super::IDENTITY): it has to be ours.
+    pub(super) expected_server: Option<Ask>,
     /// The limit for connecting to one address and preparing the session.
     pub(super) attempt_timeout: Duration,
     pub(super) timings: Timings,
@@ -162,10 +164,20 @@ impl Settings {
             tls,
             methods,
             not_given,
+            expected_server: None,
             attempt_timeout: limit,
             timings,
             base,
         })
+    }
+
+    /// Has every session compared with the server and the database that a caller works on, before it is believed.
+    ///
+    /// `ask` gives the answer to [`IDENTITY`](super::IDENTITY) from there. An error stands for "not known", and then
+    /// nothing is compared.
+    #[must_use]
+    pub fn expecting(self, ask: Ask) -> Self {
+        Self { expected_server: Some(ask), ..self }
     }
 
     /// What the protocol needs to log in, with the password of the moment.
@@ -177,7 +189,7 @@ impl Settings {
                 config.password(password);
             }
             Some(Password::Ask(ask)) => {
-                config.password(ask().await.map_err(Error::PasswordFunction)?);
+                config.password(ask.ask().await.map_err(Error::PasswordFunction)?);
             }
         }
         Ok(config)

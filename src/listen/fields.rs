@@ -17,13 +17,32 @@ pub enum Password {
     /// Known from the start.
     Fixed(String),
     /// Asked for before every attempt, as short-lived tokens need it.
-    Ask(AskPassword),
+    Ask(Ask),
 }
 
-/// A function that gives the password of the moment, or says why there is none.
-pub type AskPassword = Arc<dyn Fn() -> PasswordFuture + Send + Sync>;
-/// The answer of an [`AskPassword`], once it comes.
-pub type PasswordFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+/// A question that is put to the caller, anew each time.
+#[derive(Clone)]
+pub struct Ask(Arc<dyn Fn() -> Answer + Send + Sync>);
+
+/// The answer to an [`Ask`], once it comes; or why there is none.
+pub type Answer = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+impl Ask {
+    /// A question that `ask` puts.
+    pub fn new(ask: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(super) fn ask(&self) -> Answer {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask(_)")
+    }
+}
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

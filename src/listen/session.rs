@@ -26,6 +26,10 @@ use crate::error::Error;
 /// The first PostgreSQL whose LISTEN we rely on (`idle_session_timeout` exists from there on).
 const OLDEST_SERVER: u32 = 14;
 
+/// How long a caller may take to say which server it works on. It has a shorter deadline of its own, after which it says
+/// that it does not know; this one is for a caller that does nothing at all.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long a goodbye may take before the socket is simply dropped.
 const GOODBYE_LIMIT: Duration = Duration::from_millis(800);
 
@@ -92,7 +96,11 @@ impl Session {
                 session.identify(settings).await?;
                 Ok(session)
             });
-            match attempt.await {
+            let compared = match attempt.await {
+                Ok(session) => session.compared(settings).await,
+                Err(error) => Err(error),
+            };
+            match compared {
                 Ok(session) => return Ok(session),
                 Err(error) if error.may_heal() => failure = error,
                 Err(error) => return Err(error),
@@ -287,6 +295,27 @@ impl Session {
             Err(error) => return Err(error),
         };
         Ok(())
+    }
+
+    /// Itself, if it is on the server and the database that it has to be on, as far as that is known.
+    async fn compared(self, settings: &Settings) -> Result<Self, Error> {
+        let (Some(expected), Some(actual)) = (&settings.expected_server, &self.identity) else {
+            return Ok(self);
+        };
+        // Asked anew for every session: after a failover only one of the two may have moved.
+        let answer = async { Ok(expected.ask().await) };
+        let step = "telling which server it is on";
+        let answer = limited(&"the adapter", step, ANSWER_LIMIT, answer).await;
+        let wrong = match answer {
+            Ok(Ok(expected)) if expected != *actual => Error::WrongServer {
+                address: self.server.address.to_string(),
+                moved: sql::same_database(&expected, actual),
+            },
+            Ok(_) => return Ok(self),
+            Err(late) => late,
+        };
+        self.close().await;
+        Err(wrong)
     }
 
     /// The first row of what the server answers. For a session that does not listen yet.

@@ -41,6 +41,13 @@ pub const IDENTITY: &str = "SELECT pg_catalog.concat_ws('/', \
     (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), \
     EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))";
 
+/// Whether two answers to [`IDENTITY`] name the same database of the same cluster, be it of two servers or from before
+/// and after a start.
+pub(super) fn same_database(one: &str, other: &str) -> bool {
+    let database = |identity| str::rsplit_once(identity, '/').map(|(database, _)| database);
+    database(one).is_some_and(|one| one.contains('/') && database(other) == Some(one))
+}
+
 /// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
 pub(super) const NOTHING: &str = "";
 
@@ -104,6 +111,15 @@ pub(super) fn notify(channel: &str, payload: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_is_the_same_on_a_standby_and_after_a_restart() {
+        assert!(same_database("7/5/1.5", "7/5/2"));
+        assert!(!same_database("7/5/1.5", "7/6/1.5"));
+        assert!(!same_database("7/5/1.5", "8/5/1.5"));
+        assert!(!same_database("5/1", "5/2"));
+        assert!(!same_database("", ""));
+    }
 
     #[test]
     fn channels_are_quoted_and_subscribed_together() {

@@ -5,7 +5,7 @@ export type CountersHandle = { readonly [kind]: 'counters' }
 export type FeedHandle = { readonly [kind]: 'feed' }
 /** A running native listener. */
 export type ListenerHandle = { readonly [kind]: 'listener' }
-/** Where the answer to one request for a password goes. */
-export type PasswordReply = { readonly [kind]: 'password reply' }
+/** A question of native code's, which waits for its answer. */
+export type Question = { readonly [kind]: 'question' }
 /** Notifications that JavaScript has yet to hear. */
 export type MailboxHandle = { readonly [kind]: 'mailbox' }

@@ -1,7 +1,6 @@
 //! The listener for JavaScript: its settings, its start and end, and the callbacks that tell of both.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +13,14 @@ use tokio::sync::oneshot;
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::listen::{
-    self, Covers, Event, Fence, Fields, Foreign, InGap, Listener, Listens, Password, Pem, Settings, Sink,
-    State, Subscription, Timings,
+    self, Ask, Covers, Event, Fence, Fields, InGap, Listener, Listens, Password, Pem, Settings, Sink, State,
+    Subscription, Timings,
 };
 use crate::payload;
 
 /// Something that listens: see [`Listens`].
 pub(super) type ListenerHandle = External<Handle>;
-type PasswordReply = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
+type Question = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
 
 /// By what way it does.
 pub enum Handle {
@@ -29,8 +28,6 @@ pub enum Handle {
     Own(Arc<Listener>),
     /// On the connection of another.
     Shared(Subscription),
-    /// Somebody else does.
-    Foreign(Foreign),
 }
 
 impl Handle {
@@ -38,7 +35,6 @@ impl Handle {
         match self {
             Self::Own(listener) => &**listener,
             Self::Shared(subscription) => subscription,
-            Self::Foreign(foreign) => foreign,
         }
     }
 
@@ -46,21 +42,14 @@ impl Handle {
     pub(super) fn connection(&self) -> Result<&Arc<Listener>> {
         match self {
             Self::Own(listener) => Ok(listener),
-            Self::Shared(_) | Self::Foreign(_) => Err(Error::new(Status::InvalidArg, "it has no connection")),
+            Self::Shared(_) => Err(Error::new(Status::InvalidArg, "it has no connection")),
         }
     }
 
     pub(super) fn subscription(&self) -> Result<&Subscription> {
         match self {
             Self::Shared(subscription) => Ok(subscription),
-            Self::Own(_) | Self::Foreign(_) => Err(Error::new(Status::InvalidArg, "it is no subscription")),
-        }
-    }
-
-    fn foreign(&self) -> Result<&Foreign> {
-        match self {
-            Self::Foreign(foreign) => Ok(foreign),
-            Self::Own(_) | Self::Shared(_) => Err(Error::new(Status::InvalidArg, "it has a connection")),
+            Self::Own(_) => Err(Error::new(Status::InvalidArg, "it is no subscription")),
         }
     }
 }
@@ -154,8 +143,8 @@ pub struct ListenerTimings {
 /// Attaches to the feed and starts the thread. The counters are unproven from this call on.
 ///
 /// Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
-/// has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
-/// not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
+/// has them. `ask_password` answers requests for the password of layer `ask_password_layer`, and `ask_server` those for
+/// the server that has to be the listener's. A failure is returned, not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
 #[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
 #[allow(clippy::too_many_arguments, reason = "one call from one place, and an object would say it all again")]
 pub fn start_listener(
@@ -163,14 +152,18 @@ pub fn start_listener(
     hears_invalidations: bool,
     layers: Vec<ConnectionLayer>,
     environment: HashMap<String, String>,
-    #[napi(ts_arg_type = "((reply: PasswordReply) => void) | undefined | null")] ask_password: Option<
-        Function<'_, PasswordReply, ()>,
+    #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_password: Option<
+        Function<'_, Question, ()>,
     >,
     ask_password_layer: u32,
+    #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_server: Option<
+        Function<'_, Question, ()>,
+    >,
     timings: ListenerTimings,
     #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
 ) -> Result<Either<ListenerHandle, Failure>> {
-    let ask = ask_password.map(password_function).transpose()?;
+    let ask = ask_password.map(question).transpose()?;
+    let ask_server = ask_server.map(question).transpose()?;
     let predecessor = predecessor.and_then(|handle| handle.connection().cloned().ok());
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
     let sink = feed.attach();
@@ -181,12 +174,15 @@ pub fn start_listener(
             if index == ask_password_layer as usize
                 && let Some(ask) = &ask
             {
-                layer.password.get_or_insert(Password::Ask(Arc::clone(ask)));
+                layer.password.get_or_insert(Password::Ask(ask.clone()));
             }
             fields = fields.or(layer);
         }
         let fields = fields.or(Fields::from_env(|name| environment.get(name).cloned()));
-        let settings = Settings::new(fields, timings.into())?;
+        let mut settings = Settings::new(fields, timings.into())?;
+        if let Some(ask) = ask_server {
+            settings = settings.expecting(ask);
+        }
         let channels = if hears_invalidations { vec![payload::CHANNEL.to_owned()] } else { Vec::new() };
         Listener::spawn(settings, channels, Arc::clone(&sink), predecessor)
     })();
@@ -208,43 +204,6 @@ pub fn start_on_client(
         Ok(subscription) => Either::A(External::new(Handle::Shared(subscription))),
         Err(error) => Either::B(error.into()),
     })
-}
-
-/// Attaches to the feed what somebody else listens to, who is to say how that goes.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
-pub fn start_foreign(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> ListenerHandle {
-    External::new(Handle::Foreign(Foreign::new(feed.attach_unprovable())))
-}
-
-/// It has begun. Whether anybody still wants it.
-#[napi(catch_unwind)]
-pub fn foreign_begun(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> Result<bool> {
-    Ok(listener.foreign()?.begun())
-}
-
-/// It will not begin; with a message, because the adapter failed, else because it took longer than `limit_ms`.
-#[napi(catch_unwind)]
-pub fn foreign_failed(
-    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
-    message: Option<String>,
-    limit_ms: f64,
-) -> Result<()> {
-    listener.foreign()?.failed(message.map_or_else(
-        || CoreError::Timeout {
-            address: "the adapter".into(),
-            step: "subscribe()",
-            limit: duration(limit_ms),
-        },
-        CoreError::Adapter,
-    ));
-    Ok(())
-}
-
-/// It has ended, after `shut_down`.
-#[napi(catch_unwind)]
-pub fn foreign_ended(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> Result<()> {
-    listener.foreign()?.ended();
-    Ok(())
 }
 
 /// What `start_listener` does when options are invalid, for a reason found before it came to that; without one, because
@@ -351,17 +310,15 @@ pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] listener: &Listene
     ListenerState { name, since: epoch_ms(since) }
 }
 
-/// Answers one request for a password: with the password, or with the reason why there is none.
+/// Answers a question: with a text, or with the reason why there is none. Whether the answer is still waited for.
 #[napi(catch_unwind)]
-pub fn answer_password(
-    #[napi(ts_arg_type = "PasswordReply")] reply: &PasswordReply,
-    password: Option<String>,
+pub fn answer(
+    #[napi(ts_arg_type = "Question")] question: &Question,
+    text: Option<String>,
     failure: Option<String>,
-) {
-    if let Some(reply) = reply.lock().take() {
-        // An attempt that is over does not listen any more.
-        let _ = reply.send(password.ok_or_else(|| failure.unwrap_or_default()));
-    }
+) -> bool {
+    let asker = question.lock().take();
+    asker.is_some_and(|asker| asker.send(text.ok_or_else(|| failure.unwrap_or_default())).is_ok())
 }
 
 impl From<ListenerTimings> for Timings {
@@ -386,13 +343,11 @@ pub(super) fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<liste
     }))
 }
 
-fn password_function(ask: Function<'_, PasswordReply, ()>) -> Result<listen::AskPassword> {
-    let ask: Weak<PasswordReply> = ask.build_threadsafe_function().weak::<true>().build()?;
-    Ok(Arc::new(move || {
+fn question(ask: Function<'_, Question, ()>) -> Result<Ask> {
+    let ask: Weak<Question> = ask.build_threadsafe_function().weak::<true>().build()?;
+    Ok(Ask::new(move || {
         let (sender, receiver) = oneshot::channel();
         ask.call(External::new(Mutex::new(Some(sender))), ThreadsafeFunctionCallMode::NonBlocking);
-        let answer: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(async { receiver.await.unwrap_or_else(|_| Err("it never answered".into())) });
-        answer
+        Box::pin(async { receiver.await.unwrap_or_else(|_| Err("it never answered".into())) })
     }))
 }

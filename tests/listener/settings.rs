@@ -8,9 +8,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pg_generations::error::Error;
-use pg_generations::listen::{Fields, Settings};
+use pg_generations::listen::{Ask, Fields, Settings};
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, started};
@@ -213,6 +214,23 @@ fn an_error_of_the_defaults_says_that_they_are() {
         let text = started(&listener).unwrap_err().to_string();
         assert!(text.ends_with(&format!("({note})")), "{text}");
     }
+}
+
+#[test]
+fn a_caller_that_never_says_where_it_is_holds_up_one_attempt_and_no_more() {
+    let asked = AtomicUsize::new(0);
+    let ask = Ask::new(move || {
+        if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(async { Err("not known".into()) })
+    });
+    let settings = Settings::new(at(&SERVER, "trusted", "sslmode=disable"), patient()).unwrap();
+    let harness = Harness::new();
+    let listener = harness.spawn_with(settings.expecting(ask), None);
+    harness.record.wait_for("retrying 1 PGGEN_TIMEOUT", 1);
+    started(&listener).unwrap();
+    shut_down(&listener);
 }
 
 /// The page has a row for each setting of the list in `src/listen/libpq.rs`, which its own tests see to.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_generations::listen::{Fields, Password, PasswordFuture, Settings, Timings};
+use pg_generations::listen::{Answer, Ask, Fields, Password, Settings, Timings};
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried, watchful};
 use crate::support::{Admin, Database, PostgresServer, until};
@@ -83,7 +83,7 @@ fn a_server_that_stalls_during_the_proof_is_no_pooler() {
     let database = Database::create();
     let admin = Arc::new(database.admin());
     let calls = AtomicUsize::new(0);
-    let ask = move || -> PasswordFuture {
+    let ask = move || -> Answer {
         // The second connection is about to log in, for the proof. Now the first stalls, longer than a heartbeat may.
         if calls.fetch_add(1, Ordering::Relaxed) == 1 {
             let admin = Arc::clone(&admin);
@@ -102,7 +102,7 @@ fn a_server_that_stalls_during_the_proof_is_no_pooler() {
     };
     let harness = Harness::new();
     let fields = Fields::from_url(&format!("{}?application_name=stalling", database.url)).unwrap();
-    let fields = Fields { password: Some(Password::Ask(Arc::new(ask))), ..fields };
+    let fields = Fields { password: Some(Password::Ask(Ask::new(ask))), ..fields };
     let listener = harness.spawn_with(Settings::new(fields, watchful()).unwrap(), None);
     started(&listener).unwrap();
     assert_eq!(harness.record.count("retrying"), 1, "{:?}", harness.record.events());

@@ -1,14 +1,14 @@
-import { refuseStart, startListener, tally } from '#binding'
+import { tally } from '#binding'
 import type { Failure, ListenerHandle } from '#binding'
 
-import { resolveConnection } from '../connection'
 import { resolveTimings } from '../deps'
 import { publish } from '../diagnostics'
-import { invalidArgument, messageOf, PgGenerationsError } from '../errors'
+import { invalidArgument, PgGenerationsError } from '../errors'
 import { emit } from '../events'
 import type { ListenerState } from '../events'
 import { Replay } from '../replay'
 import { Runs } from '../runs'
+import { startOnConnection } from '../start'
 import { connectionStats } from '../stats'
 import { offerConnection } from './connections'
 import { checkClientDeps, checkSubscribe } from './deps'
@@ -43,6 +43,10 @@ export class NotificationClient {
   readonly #replay: Replay
   readonly #runs: Runs
   readonly #topics: Topics
+  readonly #tell = (event: NotificationClientEvent): void => {
+    publish({ client: this, event })
+    emit(this.#deps.onEvent, event, warn)
+  }
   #shutDown = false
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
@@ -50,13 +54,9 @@ export class NotificationClient {
     if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
     checkClientDeps(deps)
     this.#deps = { ...deps }
-    const tell = (event: NotificationClientEvent) => {
-      publish({ client: this, event })
-      emit(this.#deps.onEvent, event, warn)
-    }
     // What comes from a feed that hears no invalidations is what happens to any connection.
-    this.#replay = new Replay({}, undefined, tell as (event: { type: string }) => void)
-    this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, tell)
+    this.#replay = new Replay({}, undefined, this.#tell as (event: { type: string }) => void)
+    this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, this.#tell)
     this.#runs = new Runs(
       this,
       (predecessor) => this.#spawn(predecessor),
@@ -141,23 +141,6 @@ export class NotificationClient {
   }
 
   #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
-    let resolved
-    try {
-      const { connection, dbAdapter } = this.#deps
-      resolved = { ...resolveConnection(connection, dbAdapter), timings: resolveTimings(this.#deps) }
-    } catch (error) {
-      return refuseStart(this.#replay.feed, messageOf(error))
-    }
-    const { layers, environment, askPassword, askPasswordLayer, timings } = resolved
-    return startListener(
-      this.#replay.feed,
-      false,
-      layers,
-      environment,
-      askPassword,
-      askPasswordLayer,
-      timings,
-      predecessor,
-    )
+    return startOnConnection(this.#replay.feed, false, this.#deps, this.#tell, predecessor)
   }
 }

@@ -9,7 +9,10 @@ import type { NotificationGap, NotificationClientEvent, Notification } from './e
 export interface NotificationClientDeps {
   /** A `postgres://` URL, or fields with node-postgres' names. Read when the client connects. */
   connection?: string | ConnectionOptions | undefined
-  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read when the client connects. */
+  /**
+   * A realm server's adapter: its `config`, where it has one, completes the connection, and its server has to be the one
+   * that is listened to, as with a {@link ModuleCacheInvalidationListener}. Read when the client connects.
+   */
   dbAdapter?: object | undefined
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
   onEvent?: ((event: NotificationClientEvent) => void) | undefined

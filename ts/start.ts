@@ -1,0 +1,56 @@
+import { refuseStart, startListener } from '#binding'
+import type { Failure, FeedHandle, ListenerHandle, ListenerTimings } from '#binding'
+
+import { serverOf } from './adapter'
+import { answerer, resolveConnection } from './connection'
+import { resolveTimings } from './deps'
+import { messageOf } from './errors'
+import type { ConnectionEvent } from './events'
+
+/** What says how to connect. */
+type ConnectionDeps = { connection?: unknown; dbAdapter?: unknown } & {
+  [K in keyof ListenerTimings]?: number | undefined
+}
+
+/** So long may an adapter take to say which server it is on: less than the native side waits for it. */
+const SERVER_LIMIT_MS = 5_000
+
+/**
+ * Begins a run on a connection of its own. With `hearsInvalidations` it listens for them, else for what is subscribed to.
+ * `tell` is told if it cannot be compared with the adapter's server.
+ */
+export function startOnConnection(
+  feed: FeedHandle,
+  hearsInvalidations: boolean,
+  deps: ConnectionDeps,
+  tell: (event: ConnectionEvent & { at: Date }) => void,
+  predecessor: ListenerHandle | undefined,
+): ListenerHandle | Failure {
+  let resolved
+  try {
+    const { connection, dbAdapter } = deps
+    const timings = resolveTimings(deps)
+    const limitMs = Math.min(SERVER_LIMIT_MS, timings.connectTimeoutMs / 2)
+    const askServer = serverOf(dbAdapter, limitMs)
+    const unverified = (cause: string) => tell({ type: 'unverified', at: new Date(), cause })
+    resolved = {
+      ...resolveConnection(connection, dbAdapter),
+      askServer: askServer && answerer(askServer, unverified),
+      timings,
+    }
+  } catch (error) {
+    return refuseStart(feed, messageOf(error))
+  }
+  const { layers, environment, askPassword, askPasswordLayer, askServer, timings } = resolved
+  return startListener(
+    feed,
+    hearsInvalidations,
+    layers,
+    environment,
+    askPassword,
+    askPasswordLayer,
+    askServer,
+    timings,
+    predecessor,
+  )
+}
