@@ -66,7 +66,7 @@ describe('the package can be loaded', () => {
          again.GenerationCounters.shared('reloaded').bumpRealmGeneration('r')
        }
        console.log(again.GenerationCounters !== first.GenerationCounters)
-       console.log(first.GenerationCounters.shared('reloaded').realmGeneration('r') === 50)
+       console.log(first.GenerationCounters.shared('reloaded').realmGeneration('r') === 51)
        meet(first, again)
        meet(again, first)`,
     )

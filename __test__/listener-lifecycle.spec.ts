@@ -143,7 +143,7 @@ describe('shutDown() ends a listener', () => {
     const { generations, listener, events } = await stage(t)
     await listener.shutDown()
     assert.equal(listener.state, 'stopped')
-    assert.equal(generations.proven, true, 'nobody was started on these counters')
+    assert.equal(generations.proven, false, 'they were given to a listener')
     assert.deepEqual(events.types, [])
     await listener.start()
   })

@@ -7,6 +7,7 @@ import {
   clearAllLocks,
   encodeGlobalInvalidation,
   encodeModuleInvalidation,
+  encodeRealmInvalidation,
   invalidationLocks,
   notifyQuery,
   persistLocks,
@@ -19,7 +20,7 @@ import { Journal } from './support/wait'
 
 const REALM = 'http://realm.test/'
 const GLOBAL = encodeGlobalInvalidation()
-const LAST = 'the last of a test'
+const LAST = encodeRealmInvalidation('the last of a test')
 
 /** A table of modules, and somebody who listens. */
 async function cache(t: TestContext) {
@@ -184,7 +185,9 @@ for (const [text, message, values] of refused) {
 }
 
 test('payloads that are none are refused', () => {
-  const wrong: unknown[] = [undefined, GLOBAL, [1], ['']]
+  // URLs that were not encoded would be sent, and heard by nobody.
+  const urls = [[`${REALM}a.gts`], [GLOBAL, REALM], [JSON.stringify(`${REALM}a.gts`)]]
+  const wrong: unknown[] = [undefined, GLOBAL, [1], [''], ...urls]
   for (const payloads of wrong) {
     const expected = { name: 'TypeError', code: 'PGGEN_INVALID_ARGUMENT' }
     assert.throws(() => notifyQuery(payloads as string[]), expected)

@@ -83,6 +83,25 @@ describe('shared counters', () => {
     assert.doesNotThrow(() => GenerationCounters.shared('refused', { capacity: 7 }), 'nothing was made')
   })
 
+  test('require a listener once they were asked to, in whatever thread', async (t) => {
+    const name = freshName()
+    const generations = GenerationCounters.shared(name)
+    const snapshot = generations.snapshot()
+    assert.equal(generations.check(snapshot, REALM, MODULE), 'unchanged')
+    const other = new Thread(
+      t,
+      `GenerationCounters.shared(workerData.name, { requireListener: true })
+       post('asked')`,
+      { name },
+    )
+    await other.told('asked')
+    assert.equal(generations.check(snapshot, REALM, MODULE), 'unproven')
+    assert.equal(GenerationCounters.shared(name, { requireListener: false }).proven, false, 'for good')
+    await listening(t, { generations, connection: await createDatabase() })
+    assert.equal(GenerationCounters.shared(name, { requireListener: true }).proven, true)
+    assert.throws(() => GenerationCounters.shared(name, { requireListener: 1 as never }), invalidArgument)
+  })
+
   test('make a snapshot of one thread good in every other', async (t) => {
     const name = freshName()
     const [one, two] = await Promise.all([reader(t, name), reader(t, name)])
@@ -180,5 +199,5 @@ test('shared counters outlive the thread that made them, also where the main thr
      })()`,
   )
   assert.equal(await program.end(), 0, program.stderr)
-  assert.deepEqual(program.printed.entries, ['1'])
+  assert.deepEqual(program.printed.entries, ['2'])
 })

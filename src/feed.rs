@@ -1,8 +1,8 @@
 //! What a listener hears, made into bumps: the place where generations, payloads and listening meet.
 //!
-//! The rules for gaps are here: from the start of a listener until it listens, and again from the loss of its
-//! session until it has resynchronised, the counters are unproven; and whoever keeps maps of its own in JavaScript is
-//! told to forget everything once for each gap.
+//! The rules for gaps are here: from the making of a feed until its listener listens, and again from the loss of its
+//! session until it has resynchronised, the counters are unproven; and maps that are kept in JavaScript are to forget
+//! everything once for each gap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::error::Error;
-use crate::generations::{GenerationCounters, Link};
+use crate::generations::{Attachment, GenerationCounters, ListenerGuard};
 use crate::listen::{Event, Sink};
 use crate::malformed::Malformed;
 use crate::outbox::{Item, Outbox, Report};
 use crate::payload::Invalidation;
 
-/// What counters do while their listener is not listening.
+/// What counters do in a gap: between the loss of a session and the resync. Before the first LISTEN and after the end
+/// they are unproven in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnGap {
     /// They are unproven: nothing is "unchanged".
@@ -76,14 +77,21 @@ pub struct Feed {
     outbox: Outbox,
     tally: Mutex<Tally>,
     malformed: Mutex<Malformed>,
+    /// The hold on the counters until the first listener has it.
+    waiting: Mutex<Option<ListenerGuard>>,
     /// A later first LISTEN of a new listener resynchronises, since the earlier ones may have missed something.
     has_listened: AtomicBool,
 }
 
 impl Feed {
     /// A feed without a listener; `wake` is called when there is something to [`drain`](Self::drain).
+    ///
+    /// From now on the counters are unproven until a listener listens, also if the feed is dropped: who made it means
+    /// to have a listener, and may have forgotten to start it. Only [`retire`](Self::retire) and the end of a listener
+    /// change that, and the [`Attachment`] that [`waiting`](Self::waiting) gives.
     pub fn new(options: FeedOptions, wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
+            waiting: Mutex::new(options.counters.as_ref().map(GenerationCounters::attach)),
             counters: options.counters,
             queue_calls: options.queue_calls,
             on_gap: options.on_gap,
@@ -96,23 +104,52 @@ impl Feed {
 
     /// Makes the sink for one listener. From now on, and until that listener listens, the counters are unproven.
     pub fn attach(self: &Arc<Self>) -> Arc<dyn Sink> {
-        let link = match self.on_gap {
-            OnGap::Discard => self.counters.as_ref().map(GenerationCounters::attach),
-            OnGap::Trust => None,
-        };
-        Arc::new(Attached { feed: Arc::clone(self), leaving: AtomicBool::new(false), link })
+        let waiting = self.waiting.lock().take();
+        let guard = waiting.or_else(|| self.counters.as_ref().map(GenerationCounters::attach));
+        if let Some(guard) = &guard {
+            guard.starting();
+        }
+        Arc::new(Attached { feed: Arc::clone(self), leaving: AtomicBool::new(false), guard })
     }
 
-    /// Decodes one payload and bumps the counters; gives what it decoded. Anything that is no invalidation bumps
-    /// nothing and is counted and reported.
-    pub fn dispatch<'a>(&self, payload: &'a str) -> Option<Invalidation<'a>> {
+    /// No listener will come, unless one is attached later: ends the hold on the counters that is there from the
+    /// beginning.
+    pub fn retire(&self) {
+        self.waiting.lock().take();
+    }
+
+    /// The hold on the counters that no listener has taken over yet.
+    pub fn waiting(&self) -> Option<Attachment> {
+        self.waiting.lock().as_ref().map(ListenerGuard::attachment)
+    }
+
+    /// Decodes one payload and bumps the counters; gives what it decoded.
+    ///
+    /// # Errors
+    ///
+    /// Anything that is no invalidation bumps nothing and is counted. It comes with a report, unless the latest is so
+    /// recent that this one is held back, for [`report_malformed`](Self::report_malformed).
+    pub fn dispatch<'a>(&self, payload: &'a str) -> Result<Invalidation<'a>, Option<Report>> {
         let invalidation = Invalidation::decode(payload);
-        match &invalidation {
-            Some(invalidation) => self.bump(invalidation),
-            None => self.malformed(payload),
-        }
         self.count(invalidation.as_ref());
-        invalidation
+        match invalidation {
+            Some(invalidation) => {
+                self.bump(&invalidation);
+                Ok(invalidation)
+            }
+            None => Err(self.malformed.lock().note(payload, Instant::now())),
+        }
+    }
+
+    /// Queues the report of malformed payloads that is held back, if it is due; else gives how long until it is.
+    pub fn report_malformed(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let (report, wait) = {
+            let mut malformed = self.malformed.lock();
+            (malformed.due(now), malformed.held_for(now))
+        };
+        self.report_if_any(report);
+        wait
     }
 
     /// Takes what JavaScript has yet to hear, oldest first.
@@ -160,11 +197,6 @@ impl Feed {
         tally.server = None;
     }
 
-    fn malformed(&self, payload: &str) {
-        let report = self.malformed.lock().note(payload, Instant::now());
-        self.report_if_any(report);
-    }
-
     fn flush_malformed(&self) {
         let report = self.malformed.lock().flush();
         self.report_if_any(report);
@@ -177,14 +209,20 @@ impl Feed {
     }
 
     /// Something may have been missed: everything counts as changed.
-    fn resync(&self, link: Option<&Link>) {
-        match (link, &self.counters) {
-            (Some(link), _) => link.listening(),
-            (None, Some(counters)) => counters.trust(),
-            (None, None) => {}
+    fn resync(&self, guard: Option<&ListenerGuard>) {
+        if let Some(guard) = guard {
+            guard.listening();
         }
         if self.queue_calls && self.has_listened.swap(true, Ordering::Relaxed) {
             self.outbox.call(Invalidation::Global);
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(guard) = self.waiting.get_mut().take() {
+            guard.abandon();
         }
     }
 }
@@ -194,22 +232,22 @@ struct Attached {
     feed: Arc<Feed>,
     /// Whether the listener is on its way out, and what it still meets no longer matters to anyone.
     leaving: AtomicBool,
-    /// None if there are no counters, or if they trust through gaps.
-    link: Option<Link>,
+    /// None if there are no counters.
+    guard: Option<ListenerGuard>,
 }
 
 impl Attached {
     fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
-        if let Some(link) = &self.link {
-            link.leave();
+        if let Some(guard) = &self.guard {
+            guard.leave();
         }
     }
 }
 
 impl Sink for Attached {
     fn event(&self, event: Event<'_>) {
-        let Self { feed, link, leaving } = self;
+        let Self { feed, guard, leaving } = self;
         match event {
             Event::Stopped => {
                 feed.disconnected();
@@ -218,36 +256,32 @@ impl Sink for Attached {
             }
             // A late notification is still worth a bump; anything else would only confuse.
             event if leaving.load(Ordering::Relaxed) && !matches!(event, Event::Notification { .. }) => {}
-            Event::Notification { payload, .. } => {
-                let invalidation = feed.dispatch(payload);
-                if feed.queue_calls
-                    && let Some(invalidation) = invalidation
-                {
-                    feed.outbox.call(invalidation.into_owned());
-                }
-            }
+            Event::Notification { payload, .. } => match feed.dispatch(payload) {
+                Ok(invalidation) if feed.queue_calls => feed.outbox.call(invalidation.into_owned()),
+                Ok(_) => {}
+                Err(report) => feed.report_if_any(report),
+            },
             Event::Echo { round_trip, at } => {
                 let mut tally = feed.tally.lock();
                 tally.last_echo = Some(at);
                 tally.echo_round_trip = Some(round_trip);
-                drop(tally);
-                let report = feed.malformed.lock().due(Instant::now());
-                feed.report_if_any(report);
             }
             Event::Listening { backend_pid, server } => {
-                feed.resync(link.as_ref());
+                feed.resync(guard.as_ref());
                 feed.connected(backend_pid, server);
                 feed.outbox.report(Report::Listening);
             }
             Event::Resynced { gap, backend_pid, server } => {
-                feed.resync(link.as_ref());
+                feed.resync(guard.as_ref());
                 feed.connected(backend_pid, server);
                 feed.tally.lock().reconnects += 1;
                 feed.outbox.report(Report::Resynced { gap });
             }
             Event::Lost { error } => {
-                if let Some(link) = link {
-                    link.lost();
+                if let Some(guard) = guard
+                    && feed.on_gap == OnGap::Discard
+                {
+                    guard.lost();
                 }
                 feed.disconnected();
                 feed.tally.lock().gaps += 1;
@@ -337,10 +371,13 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_unproven_from_the_attachment_and_in_every_gap() {
+    fn counters_are_unproven_from_the_making_of_the_feed_and_in_every_gap() {
         let (feed, counters) = feed(OnGap::Discard);
         let before = counters.snapshot();
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Unproven);
+        assert!(counters.awaits_start());
         let sink = feed.attach();
+        assert!(!counters.awaits_start());
         assert_eq!(counters.check(before, "r", "m"), Verdict::Unproven);
         sink.event(LISTENING);
         assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
@@ -359,13 +396,43 @@ mod tests {
     fn counters_that_trust_go_on_and_forget_after_the_gap() {
         let (feed, counters) = feed(OnGap::Trust);
         let sink = feed.attach();
-        assert!(counters.proven());
+        assert!(!counters.proven(), "that is no gap");
         sink.event(LISTENING);
         let before = counters.snapshot();
         sink.event(LOST);
         assert_eq!(counters.check(before, "r", "m"), Verdict::Unchanged);
         sink.event(RESYNCED);
         assert_eq!(counters.check(before, "r", "m"), Verdict::Changed);
+        sink.event(Event::Stopping);
+        assert!(!counters.proven(), "nor is that");
+    }
+
+    #[test]
+    fn a_feed_that_is_forgotten_keeps_its_hold_until_it_is_told_to_leave() {
+        let (forgotten, counters) = feed(OnGap::Discard);
+        let attachment = forgotten.waiting().expect("it has counters, and no listener");
+        drop(forgotten);
+        assert!(!counters.proven() && counters.awaits_start() && attachment.holds());
+        let listening = counters.attach();
+        listening.listening();
+        assert!(!counters.proven(), "the other may be missing something");
+        let before = counters.snapshot();
+        attachment.leave();
+        assert!(counters.proven() && !attachment.holds());
+        assert_eq!(counters.check(before, "r", "m"), Verdict::Changed, "a gap ended");
+    }
+
+    #[test]
+    fn a_feed_that_is_retired_leaves_its_counters_unproven_and_can_be_used_again() {
+        let (feed, counters) = feed(OnGap::Discard);
+        feed.retire();
+        assert!(!counters.proven() && !counters.awaits_start());
+        assert!(feed.waiting().is_none());
+        feed.attach().event(LISTENING);
+        assert!(!counters.proven(), "its sink is gone");
+        let sink = feed.attach();
+        sink.event(LISTENING);
+        assert!(counters.proven());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::outbox::Report;
 
 /// At most one report of malformed payloads in this time; the rest are counted.
-const MALFORMED_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const MALFORMED_INTERVAL: Duration = Duration::from_secs(1);
 /// So much of a malformed payload is shown, in characters.
 const MALFORMED_SHOWN: usize = 200;
 
@@ -38,6 +38,12 @@ impl Malformed {
         Some(report)
     }
 
+    /// How long what is not reported yet has to wait, if there is any.
+    pub fn held_for(&self, now: Instant) -> Option<Duration> {
+        let reported = self.reported.filter(|_| self.count > 0)?;
+        Some(MALFORMED_INTERVAL.saturating_sub(now - reported))
+    }
+
     /// A report of what is not reported yet.
     pub fn flush(&mut self) -> Option<Report> {
         if self.count == 0 {
@@ -65,7 +71,11 @@ mod tests {
         let start = Instant::now();
         let report = |payload: &str, count| Some(Report::Malformed { payload: payload.into(), count });
         assert_eq!(malformed.note("a", start), report("a", 1));
+        assert_eq!(malformed.held_for(start), None);
         assert_eq!(malformed.note("b", start), None);
+        assert_eq!(malformed.held_for(start), Some(MALFORMED_INTERVAL));
+        assert_eq!(malformed.held_for(start + MALFORMED_INTERVAL / 4), Some(MALFORMED_INTERVAL * 3 / 4));
+        assert_eq!(malformed.held_for(start + 2 * MALFORMED_INTERVAL), Some(Duration::ZERO));
         assert_eq!(malformed.note("c", start + MALFORMED_INTERVAL / 2), None);
         assert_eq!(malformed.note("d", start + MALFORMED_INTERVAL), report("b", 3));
         assert_eq!(malformed.note("e", start + MALFORMED_INTERVAL), None);

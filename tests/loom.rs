@@ -113,8 +113,8 @@ fn the_greater_of_two_racing_bumps_stays() {
         counters.bump_global();
         bumper.join().unwrap();
         assert!(counters.module_generation(REALM, "module") >= after_mine);
-        assert_eq!(counters.module_generation(REALM, "module").max(counters.global_generation()), 4);
-        assert_eq!(counters.head_word().load(Ordering::Acquire), 4);
+        assert_eq!(counters.module_generation(REALM, "module").max(counters.global_generation()), 5);
+        assert_eq!(counters.head_word().load(Ordering::Acquire), 5);
     });
 }
 
@@ -130,7 +130,7 @@ fn a_snapshot_that_counts_a_bump_sees_what_the_bump_was_about() {
                 counters.bump_global();
             }
         });
-        if counters.snapshot() == 1 {
+        if counters.snapshot() == 2 {
             assert!(changed.load(Ordering::Relaxed));
         }
         bumper.join().unwrap();
@@ -141,14 +141,14 @@ fn a_snapshot_that_counts_a_bump_sees_what_the_bump_was_about() {
 fn a_reader_that_sees_the_proof_sees_that_a_gap_was() {
     loom::model(|| {
         let counters = counters(1);
-        let link = counters.attach();
-        link.listening();
+        let guard = counters.attach();
+        guard.listening();
         let before = counters.snapshot();
-        link.lost();
+        guard.lost();
         let during = counters.snapshot();
         let listener = thread::spawn(move || {
-            link.listening();
-            link
+            guard.listening();
+            guard
         });
         for snapshot in [before, during] {
             assert_ne!(counters.check(snapshot, REALM, "module"), Verdict::Unchanged);
@@ -166,14 +166,14 @@ fn a_reader_that_sees_the_proof_sees_that_a_gap_was() {
 fn who_sees_the_proof_sees_all_that_came_before_it() {
     loom::model(|| {
         let counters = counters(1);
-        let link = counters.attach();
+        let guard = counters.attach();
         let in_force = Arc::new(AtomicBool::new(false));
         let listener = thread::spawn({
             let in_force = Arc::clone(&in_force);
             move || {
                 in_force.store(true, Ordering::Relaxed);
-                link.listening();
-                link
+                guard.listening();
+                guard
             }
         });
         if counters.proven() {
@@ -187,18 +187,18 @@ fn who_sees_the_proof_sees_all_that_came_before_it() {
 fn a_bump_that_races_with_the_end_of_a_gap_is_kept() {
     loom::model(|| {
         let counters = counters(1);
-        let link = counters.attach();
+        let guard = counters.attach();
         let listener = thread::spawn(move || {
-            link.listening();
-            link
+            guard.listening();
+            guard
         });
         let before = counters.snapshot();
         counters.bump_module(REALM, "module");
         assert!(counters.changed_since(before, REALM, "module"));
-        let link = listener.join().unwrap();
+        let guard = listener.join().unwrap();
         assert!(counters.proven());
         assert_eq!(counters.check(before, REALM, "module"), Verdict::Changed);
-        drop(link);
+        drop(guard);
     });
 }
 
@@ -206,14 +206,14 @@ fn a_bump_that_races_with_the_end_of_a_gap_is_kept() {
 fn a_loss_that_is_known_is_never_missed() {
     loom::model(|| {
         let (counters, returned) = (counters(1), Returned::new());
-        let link = counters.attach();
-        link.listening();
+        let guard = counters.attach();
+        guard.listening();
         let listener = thread::spawn({
             let returned = returned.clone();
             move || {
-                link.lost();
+                guard.lost();
                 returned.set();
-                link
+                guard
             }
         });
         counters.bump_module(REALM, "another");
@@ -229,12 +229,12 @@ fn a_loss_that_is_known_is_never_missed() {
 fn a_shutdown_wins_over_a_listener_that_starts_to_listen() {
     loom::model(|| {
         let counters = counters(1);
-        let link = Arc::new(counters.attach());
+        let guard = Arc::new(counters.attach());
         let listener = thread::spawn({
-            let link = Arc::clone(&link);
-            move || link.listening()
+            let guard = Arc::clone(&guard);
+            move || guard.listening()
         });
-        link.leave();
+        guard.leave();
         assert!(!counters.proven());
         listener.join().unwrap();
         assert!(!counters.proven());

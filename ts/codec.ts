@@ -4,6 +4,11 @@ import { requireUrl, requireUrls } from './errors'
 /** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
 export const MODULE_CACHE_INVALIDATED_CHANNEL: string = CHANNEL
 
+declare const kind: unique symbol
+
+/** What the encoders give: the text of an invalidation, as it goes over the channel. */
+export type Payload = string & { readonly [kind]: 'payload' }
+
 /**
  * What an invalidation makes stale: some modules of one realm (at least one, in the order they were sent), every
  * module of one realm, or every module of every realm.
@@ -38,12 +43,12 @@ export type ModuleCacheInvalidation =
  * ])
  * ```
  */
-export function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): string[] {
+export function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): Payload[] {
   requireUrl('resolvedRealmURL', resolvedRealmURL)
   requireUrls('moduleURLs', moduleURLs)
   if (moduleURLs.length === 0) return []
   if (resolvedRealmURL.isWellFormed() && moduleURLs.every((url) => url.isWellFormed())) {
-    return encodeModules(resolvedRealmURL, moduleURLs)
+    return encodeModules(resolvedRealmURL, moduleURLs) as Payload[]
   }
   return [encodeRealmInvalidation(resolvedRealmURL)]
 }
@@ -62,9 +67,9 @@ export function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: r
  * // '{"k":"realm","r":"https://example.com/realm/"}'
  * ```
  */
-export function encodeRealmInvalidation(resolvedRealmURL: string): string {
+export function encodeRealmInvalidation(resolvedRealmURL: string): Payload {
   requireUrl('resolvedRealmURL', resolvedRealmURL)
-  return resolvedRealmURL.isWellFormed() ? encodeRealm(resolvedRealmURL) : encodeGlobal()
+  return (resolvedRealmURL.isWellFormed() ? encodeRealm(resolvedRealmURL) : encodeGlobal()) as Payload
 }
 
 /**
@@ -75,8 +80,8 @@ export function encodeRealmInvalidation(resolvedRealmURL: string): string {
  * encodeGlobalInvalidation() // '{"k":"global"}'
  * ```
  */
-export function encodeGlobalInvalidation(): string {
-  return encodeGlobal()
+export function encodeGlobalInvalidation(): Payload {
+  return encodeGlobal() as Payload
 }
 
 /**

@@ -1,6 +1,7 @@
 import {
   DEFAULT_CAPACITY,
   MAX_CAPACITY,
+  awaitsStart,
   bumpGlobal,
   bumpModule,
   bumpModules,
@@ -18,9 +19,10 @@ import {
   sharedCounters,
   snapshot as now,
 } from '#binding'
-import type { CountersHandle } from '#binding'
+import type { CountersHandle, Failure } from '#binding'
 
-import { invalidArgument, requireOptions, requireString, requireStrings } from './errors'
+import { invalidArgument, requireNumber, requireOptions, requireString, requireStrings } from './errors'
+import { emitWarning } from './events'
 
 /** Options of {@link GenerationCounters}. */
 export interface GenerationCountersOptions {
@@ -33,6 +35,11 @@ export interface GenerationCountersOptions {
   /** Unproven from birth, until a listener listens; by default false. */
   requireListener?: boolean | undefined
 }
+
+declare const kind: unique symbol
+
+/** What {@link GenerationCounters.snapshot} gives. Never 0, and so never falsy. */
+export type Snapshot = number & { readonly [kind]: 'snapshot' }
 
 /**
  * What a check says. `'unchanged'`: nothing that covers the key was bumped since the snapshot. `'changed'`: something
@@ -69,6 +76,9 @@ const sharedHeads = new Map<string, BigUint64Array | null>()
 /** In the order of the binding's numbers. */
 const results: readonly CheckResult[] = ['unchanged', 'changed', 'unproven']
 
+/** The last of them. */
+const UNPROVEN_RESULT = 2
+
 /** The native counters behind `counters`; undefined for anything else. For this package's own use. */
 export let nativeCounters: (counters: unknown) => CountersHandle | undefined
 
@@ -78,6 +88,10 @@ export let nativeCounters: (counters: unknown) => CountersHandle | undefined
  *
  * Every call is synchronous and never waits for I/O. A listener bumps the counters from its own thread, whatever
  * JavaScript is doing.
+ *
+ * Realms and modules are compared byte for byte, and nothing is normalised: `http://realm` is another realm than
+ * `http://realm/`, and `./a.gts` or `a%2Egts` another module than `a.gts`. Use one spelling for each, `new URL(…).href`
+ * for one.
  *
  * @example
  * ```ts
@@ -106,9 +120,10 @@ export class GenerationCounters {
    * data. Processes share nothing, and neither do several installed copies of this package.
    *
    * @param name by default `'default'`
-   * @param options the `capacity` decides at the first call; later ones leave it out or agree
+   * @param options the `capacity` decides at the first call; later ones leave it out or agree. Once `requireListener`
+   * was asked for, in any thread, it stays so
    * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if counters of this name have another capacity, or if an
-   * argument makes no sense.
+   * argument makes no sense. RangeError with code `PGGEN_OUT_OF_MEMORY` if the process cannot have the memory.
    *
    * @example
    * ```ts
@@ -119,35 +134,27 @@ export class GenerationCounters {
    * const generations = GenerationCounters.shared()
    * ```
    */
-  static shared(
-    name = 'default',
-    options: Pick<GenerationCountersOptions, 'capacity'> = {},
-  ): GenerationCounters {
+  static shared(name = 'default', options: GenerationCountersOptions = {}): GenerationCounters {
     requireString('name', name)
-    requireOptions(options)
-    const { capacity } = options
-    if (capacity !== undefined) requireCapacity(capacity)
-    const native = sharedCounters(name, capacity)
-    if (typeof native === 'string') throw invalidArgument(native)
+    const { capacity, requireListener } = checked(options)
+    const native = made(sharedCounters(name, capacity, requireListener))
     let head = sharedHeads.get(name)
     if (head === undefined) sharedHeads.set(name, (head = headWord(native)))
     return new GenerationCounters(new Existing(native, head))
   }
 
-  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
+  /**
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. RangeError with code
+   * `PGGEN_OUT_OF_MEMORY` if the process cannot have the memory for the capacity.
+   */
   constructor(options: GenerationCountersOptions = {}) {
     if (options instanceof Existing) {
       this.#native = options.native
       this.#head = options.head
       return
     }
-    requireOptions(options)
-    const { capacity = DEFAULT_CAPACITY, requireListener = false } = options
-    requireCapacity(capacity)
-    if (typeof requireListener !== 'boolean') {
-      throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`)
-    }
-    this.#native = createCounters(capacity, requireListener)
+    const { capacity = DEFAULT_CAPACITY, requireListener } = checked(options)
+    this.#native = made(createCounters(capacity, requireListener))
     this.#head = headWord(this.#native)
   }
 
@@ -176,16 +183,21 @@ export class GenerationCounters {
     bumpGlobal(this.#native)
   }
 
-  /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
-  snapshot(): number {
-    return this.#head && clock ? readClock(clock) : now(this.#native)
+  /**
+   * The clock now: one number for every key, to be taken before the work begins. Valid in this process only, and never
+   * 0.
+   */
+  snapshot(): Snapshot {
+    return (this.#head && clock ? readClock(clock) : now(this.#native)) as Snapshot
   }
 
   /**
    * Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
-   * greater, or the counters are unproven, or `snapshot` is no number that the clock has issued.
+   * greater, or the counters are unproven, or `snapshot` is a number that the clock has not issued.
    *
    * If nothing at all was bumped since the snapshot, the URLs are not even looked at.
+   *
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an argument is missing or has the wrong type.
    */
   changedSince(snapshot: number, resolvedRealmURL: string, moduleURL: string): boolean {
     return this.#check(snapshot, resolvedRealmURL, moduleURL) !== 0
@@ -205,7 +217,10 @@ export class GenerationCounters {
     return results[this.#check(snapshot, resolvedRealmURL, moduleURLs)] ?? 'unproven'
   }
 
-  /** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
+  /**
+   * Whether invalidations are sure to arrive: false while a listener that was given the counters is not listening, be it
+   * that it was never started.
+   */
   get proven(): boolean {
     return isProven(this.#native)
   }
@@ -229,14 +244,18 @@ export class GenerationCounters {
   }
 
   #check(snapshot: number, realm: string, modules: string | readonly string[]): number {
-    // What is no number was never issued either.
-    const taken = typeof snapshot === 'number' ? snapshot : NaN
-    const known = this.#quickCheck(taken)
-    if (known !== null) return known
+    // Always: a wrong call must not work as long as nothing moves, and fail later.
+    requireNumber('snapshot', snapshot)
     requireString('resolvedRealmURL', realm)
-    if (typeof modules === 'string') return checkModule(this.#native, taken, realm, modules)
-    requireStrings('moduleURLs', modules)
-    return checkModules(this.#native, taken, realm, modules)
+    if (typeof modules !== 'string') requireStrings('moduleURLs', modules)
+    const known = this.#quickCheck(snapshot)
+    if (known !== null) {
+      if (known === UNPROVEN_RESULT) warnOfStart(this.#native)
+      return known
+    }
+    return typeof modules === 'string'
+      ? checkModule(this.#native, snapshot, realm, modules)
+      : checkModules(this.#native, snapshot, realm, modules)
   }
 
   /** What can be said without looking at any key, or null: read from shared memory, at a tenth of a call's cost. */
@@ -244,15 +263,49 @@ export class GenerationCounters {
     const head = this.#head
     if (!head || !clock) return quickCheck(this.#native, snapshot)
     const latest = Number(Atomics.load(head, 0))
-    if (latest >= UNPROVEN) return 2
+    if (latest >= UNPROVEN) return UNPROVEN_RESULT
     const wasIssued =
-      Number.isInteger(snapshot) && snapshot >= 0 && (snapshot <= seen || snapshot <= readClock(clock))
+      Number.isInteger(snapshot) && snapshot > 0 && (snapshot <= seen || snapshot <= readClock(clock))
     if (!wasIssued) return 1
     return latest <= snapshot ? 0 : null
   }
 }
 
-function requireCapacity(capacity: number): void {
-  if (Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY) return
-  throw invalidArgument(`capacity must be a whole number from 1 to ${MAX_CAPACITY}, got ${String(capacity)}`)
+/** Valid options. */
+function checked(options: GenerationCountersOptions): {
+  capacity: number | undefined
+  requireListener: boolean
+} {
+  requireOptions(options)
+  const { capacity, requireListener = false } = options
+  if (capacity !== undefined && !(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY)) {
+    throw invalidArgument(
+      `capacity must be a whole number from 1 to ${MAX_CAPACITY}, got ${String(capacity)}`,
+    )
+  }
+  if (typeof requireListener !== 'boolean') {
+    throw invalidArgument(`requireListener must be a boolean, got ${typeof requireListener}`)
+  }
+  return { capacity, requireListener }
+}
+
+/** The counters, or the reason why there are none as an error. */
+function made(native: CountersHandle | Failure): CountersHandle {
+  if (!('code' in native)) return native
+  const { code, message } = native
+  if (code === 'PGGEN_INVALID_ARGUMENT') throw invalidArgument(message)
+  throw Object.assign(new RangeError(message), { code })
+}
+
+let warnedOfStart = false
+
+/** Warns once, when unproven counters are checked, of a listener that was never started. */
+function warnOfStart(counters: CountersHandle): void {
+  if (warnedOfStart || !awaitsStart(counters)) return
+  warnedOfStart = true
+  emitWarning(
+    'not-started',
+    'generations are checked, and the start() of a listener that was given them was never called: ' +
+      'nothing is unchanged until it listens',
+  )
 }

@@ -8,19 +8,22 @@ import type { GenerationCounters } from './counters'
 import { invalidArgument, optionalFunction, requireOptions } from './errors'
 import type { ListenerEvent } from './events'
 
-/** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
+/**
+ * Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. What a method throws, or
+ * what a promise that it returns rejects with, becomes a `handler-error` event; nobody waits for such a promise.
+ */
 export interface DefinitionLookup {
   /** A module became stale. */
-  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): unknown
   /** Every module of a realm became stale. */
-  bumpRealmGeneration(resolvedRealmURL: string): void
+  bumpRealmGeneration(resolvedRealmURL: string): unknown
   /** Everything became stale. */
-  bumpGlobalGeneration(): void
+  bumpGlobalGeneration(): unknown
 }
 
 /** What a {@link ModuleCacheInvalidationListener} works with: `generations`, `definitionLookup`, or both. */
 export interface ModuleCacheInvalidationListenerDeps {
-  /** Bumped natively, on the listener's own thread. */
+  /** Bumped natively, on the listener's own thread. Unproven from the construction of the listener until it listens. */
   generations?: GenerationCounters | undefined
   /** Bumped through JavaScript calls, on the event loop. The methods are looked up at each call. */
   definitionLookup?: DefinitionLookup | undefined
@@ -40,7 +43,7 @@ export interface ModuleCacheInvalidationListenerDeps {
    */
   dbAdapter?: object | undefined
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
-  onEvent?: ((event: ListenerEvent) => void) | undefined
+  onEvent?: ((event: ListenerEvent) => unknown) | undefined
   /** An echo is sent this often, in milliseconds; by default 10,000. */
   heartbeatIntervalMs?: number | undefined
   /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
@@ -50,9 +53,10 @@ export interface ModuleCacheInvalidationListenerDeps {
   /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
   reconnectMaxDelayMs?: number | undefined
   /**
-   * What the counters say while the listener is not listening. `'discard'`, the default: they are unproven, and
-   * everything counts as changed. `'trust'`: they go on as if nothing were missed; everything counts as changed once
-   * the listener listens again.
+   * What the counters say in a gap, from a loss of the connection until the listener listens again. `'discard'`, the
+   * default: they are unproven, and everything counts as changed. `'trust'`: they go on as if nothing were missed;
+   * everything counts as changed after the gap. Before the first LISTEN and after `shutDown()` they are unproven in any
+   * case.
    */
   onGap?: 'discard' | 'trust' | undefined
   /** The most calls that wait for the event loop; more become one `bumpGlobalGeneration()`. By default 10,000. */

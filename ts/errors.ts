@@ -66,6 +66,16 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
+/** Where it was thrown, if that is known. Never throws itself. */
+export function stackOf(thrown: unknown): string | undefined {
+  try {
+    const stack: unknown = thrown instanceof Error ? thrown.stack : undefined
+    return typeof stack === 'string' ? stack : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** An argument of the wrong type or value. The caller is wrong, so waiting will not help. */
 export function invalidArgument(message: string): TypeError & Coded<'PGGEN_INVALID_ARGUMENT'> {
   return Object.assign(new TypeError(message), { code: 'PGGEN_INVALID_ARGUMENT' } as const)
@@ -80,6 +90,11 @@ export function requireOptions(options: unknown): void {
 export function optionalFunction(name: string, value: unknown): void {
   if (value === undefined || value === null || typeof value === 'function') return
   throw invalidArgument(`${name} must be a function, got ${typeof value}`)
+}
+
+/** Throws unless `value` is a number, any number. */
+export function requireNumber(name: string, value: unknown): asserts value is number {
+  if (typeof value !== 'number') throw invalidArgument(`${name} must be a number, got ${typeName(value)}`)
 }
 
 /** Throws unless `value` is a string. */

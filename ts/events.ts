@@ -1,4 +1,5 @@
-import { messageOf } from './errors'
+import { callBack } from './callbacks'
+import { messageOf, stackOf } from './errors'
 
 /** What happens to whatever listens, by its connection. */
 export type ConnectionEvent =
@@ -54,15 +55,18 @@ export type ListenerEvent = { at: Date } & (
       count: number
     }
   | {
-      /** A method of `definitionLookup` threw. The rest of the invalidation was replayed all the same. */
+      /** A method of `definitionLookup` threw or rejected. The rest of the invalidation was replayed all the same. */
       type: 'handler-error'
-      /** What it threw. */
+      /** What it threw, or rejected with. */
       error: unknown
       /** The invalidation that was replayed, as a payload. */
       payload: string
     }
   | {
-      /** More calls were queued than `maxQueuedCalls`: one `bumpGlobalGeneration()` stands for them. */
+      /**
+       * More calls were queued than `maxQueuedCalls`, or than could be made before `shutDown()` resolves: one
+       * `bumpGlobalGeneration()` stands for them.
+       */
       type: 'overflow'
       /** How many it stands for. */
       dropped: number
@@ -90,7 +94,7 @@ export function connectionTexts(heard: string): Texts<ConnectionEvent> {
 export function warner<Event extends { type: string }>(texts: Texts<Event>): (event: Event) => void {
   return (event) => {
     const text = (texts[event.type as Event['type']] as ((event: Event) => string) | undefined)?.(event)
-    if (text !== undefined) emitWarning(event.type, text)
+    if (text !== undefined) emitWarning(event.type, text, stackOf((event as { error?: unknown }).error))
   }
 }
 
@@ -103,27 +107,29 @@ export const warn: (event: ListenerEvent) => void = warner({
   overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`,
 })
 
-/** A warning of the process, with the code `PGGEN_` and the type of an event. */
-export function emitWarning(type: string, text: string): void {
+/** A warning of the process, with the code `PGGEN_` and the type of an event; `detail` is printed below it. */
+export function emitWarning(type: string, text: string, detail?: string): void {
   process.emitWarning(text, {
     type: 'PgGenerationsWarning',
     code: `PGGEN_${type.toUpperCase().replaceAll('-', '_')}`,
+    ...(detail !== undefined && { detail }),
   })
 }
 
 /** Tells the user of an event. Never throws. */
 export function emit<Event extends { type: string }>(
-  onEvent: ((event: Event) => void) | undefined,
+  onEvent: ((event: Event) => unknown) | undefined,
   event: Event,
   byDefault: (event: Event) => void,
 ): void {
   if (!onEvent) return byDefault(event)
-  try {
-    onEvent(event)
-  } catch (error) {
-    // Whoever tells has to go on, and the user has to know.
-    emitWarning('on-event-threw', `onEvent threw on '${event.type}': ${messageOf(error)}`)
-  }
+  callBack(
+    () => onEvent(event),
+    (error) => {
+      const text = `onEvent threw on '${event.type}': ${messageOf(error)}`
+      emitWarning('on-event-threw', text, stackOf(error))
+    },
+  )
 }
 
 /** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */

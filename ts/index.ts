@@ -5,9 +5,9 @@ export {
   encodeRealmInvalidation,
   parseModuleCacheInvalidationPayload,
 } from './codec'
-export type { ModuleCacheInvalidation } from './codec'
+export type { ModuleCacheInvalidation, Payload } from './codec'
 export { GenerationCounters } from './counters'
-export type { CheckResult, GenerationCountersOptions } from './counters'
+export type { CheckResult, GenerationCountersOptions, Snapshot } from './counters'
 export { NotificationClient } from './client/client'
 export type {
   NotificationClientDeps,

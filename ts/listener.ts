@@ -1,9 +1,9 @@
-import { fence, refuseStart, startOnClient, tally } from '#binding'
+import { fence, refuseStart, retire, startOnClient, tally } from '#binding'
 import type { Failure, ListenerHandle } from '#binding'
 
 import { connectionOf } from './client/connections'
 import type { GenerationCounters } from './counters'
-import { checkDeps, checkFenceOptions, resolveTimings } from './deps'
+import { checkDeps, checkFenceOptions, isGiven, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
@@ -15,9 +15,14 @@ import { startOnConnection } from './start'
 import { connectionStats } from './stats'
 import type { ListenerStats } from './stats'
 
+/** `fence` for the counters alone: the calls of a `definitionLookup` are not waited for. For this package's own use. */
+export let fenceCounters: (listener: ModuleCacheInvalidationListener, options: FenceOptions) => Promise<void>
+
 /**
  * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
  * those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
+ *
+ * Its counters are unproven from its construction until `start()` resolves, also if `start()` is never called.
  *
  * @example
  * ```ts
@@ -37,25 +42,30 @@ export class ModuleCacheInvalidationListener {
     emit(this.#deps.onEvent, event, warn)
   }
 
+  static {
+    fenceCounters = (listener, options) => listener.#fenceCounters(checkFenceOptions(options))
+  }
+
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     const counters = checkDeps(deps)
     this.#deps = { ...deps }
     this.#replay = new Replay(this.#deps, counters, this.#tell)
-    this.#runs = new Runs(
-      this,
-      (predecessor) => this.#spawn(predecessor),
-      () => this.#replay.drain(),
-    )
+    this.#runs = new Runs(this, {
+      spawn: (predecessor) => this.#spawn(predecessor),
+      caughtUp: () => this.#replay.caughtUp(),
+      finish: () => this.#replay.finish(),
+      server: () => (isGiven(this.#deps.client) ? undefined : tally(this.#replay.feed).server),
+    })
   }
 
   /**
    * Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
    * every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
    *
-   * The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
-   * a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
-   * also an event.
+   * The counters are unproven until it resolves. In a gap it resolves when those calls of a `definitionLookup` have
+   * returned that were queued by the resync. A pending start keeps the process alive, a running listener does not. A
+   * caller that ignores the promise is not killed by its rejection: the failure is also an event.
    *
    * @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
    * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
@@ -66,16 +76,19 @@ export class ModuleCacheInvalidationListener {
 
   /**
    * Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
-   * from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
-   * again afterwards.
+   * from the moment of the call, also if `start()` was never called, unless another listener listens for them. Calls of a
+   * `definitionLookup` that still wait at the end become one `bumpGlobalGeneration()`. Never rejects; can be called at any
+   * time and any number of times; `start()` works again afterwards.
    */
   shutDown(): Promise<void> {
+    retire(this.#replay.feed)
     return this.#runs.shutDown()
   }
 
   /**
    * Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
-   * URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+   * URL, in order, before it returns. It overtakes calls that still wait, which changes nothing: bumps commute. Never
+   * throws: a malformed or missing payload bumps nothing and becomes an event.
    */
   handleNotification(payload: string | undefined): void {
     const text = typeof payload === 'string' ? payload : ''
@@ -85,8 +98,8 @@ export class ModuleCacheInvalidationListener {
 
   /**
    * Resolves when every invalidation whose transaction was committed before this call is in the counters, and, with a
-   * `definitionLookup`, when its calls for them have returned. A check after that misses nothing that was committed
-   * before.
+   * `definitionLookup`, when its calls for them have returned; a promise that one of them returned is not waited for. A
+   * check after that misses nothing that was committed before.
    *
    * "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
    * that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
@@ -99,13 +112,24 @@ export class ModuleCacheInvalidationListener {
    * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
    * promise; or rejects, as `inGap` says.
    *
-   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs` for all of it, with
+   * `PGGEN_NOT_LISTENING` if it is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with
+   * `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
    * only), or with the reason why a start failed. TypeError (rejects)
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
   async fence(options: FenceOptions = {}): Promise<void> {
-    const { timeoutMs, afterLock, inGap } = checkFenceOptions(options)
+    const checked = checkFenceOptions(options)
+    const deadline = performance.now() + checked.timeoutMs
+    await this.#fenceCounters(checked)
+    if (!this.#replay.makesCalls) return
+    await before(deadline, this.#replay.caughtUp(), () => {
+      const message = `the calls of definitionLookup had not returned within ${checked.timeoutMs} ms`
+      return new PgGenerationsError('PGGEN_FENCE_TIMEOUT', message)
+    })
+  }
+
+  async #fenceCounters({ timeoutMs, afterLock, inGap }: ReturnType<typeof checkFenceOptions>): Promise<void> {
     const handle = this.#runs.latest
     if (!handle)
       throw new PgGenerationsError('PGGEN_STOPPED', 'the listener does not run; call start() first')
@@ -115,7 +139,6 @@ export class ModuleCacheInvalidationListener {
         else resolve()
       })
     })
-    await this.#replay.caughtUp()
   }
 
   /** The counters that it bumps, if it was given any. */
@@ -157,5 +180,18 @@ export class ModuleCacheInvalidationListener {
     const shared = connect()
     if (!('code' in shared)) return startOnClient(feed, shared, limitMs)
     return refuseStart(feed, shared.code === 'PGGEN_STOPPED' ? undefined : shared.message)
+  }
+}
+
+/** What `promise` comes to, or, past the deadline, the error that `late` makes. */
+async function before<T>(deadline: number, promise: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), deadline - performance.now())
+  })
+  try {
+    return await Promise.race([promise, expired])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -1,6 +1,8 @@
 import { join, listenerState, shutDown as stop, whenListening } from '#binding'
 import type { Failure, ListenerHandle } from '#binding'
 
+import { checkCrowd } from './crowd'
+import type { Member } from './crowd'
 import { PgGenerationsError } from './errors'
 import type { ListenerState } from './events'
 
@@ -12,35 +14,43 @@ interface Run {
   resynced?: Promise<void>
 }
 
+/** What it takes to run. */
+export interface Runner {
+  /** Begins a run. */
+  spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure
+  /** Resolves when all that has happened by now was told. */
+  caughtUp(): Promise<void>
+  /** Tells of all that has happened, at once. */
+  finish(): void
+  /** Which server the runs' own connection goes to; undefined without one. */
+  server(): string | undefined
+}
+
 /** What runs stays, whether or not its user keeps a reference: others rely on it. */
-const running = new Set<object>()
+const running = new Set<Runs>()
 
 /** The life of something that listens: one run after another. */
-export class Runs {
-  readonly #owner: object
-  readonly #spawn: (predecessor: ListenerHandle | undefined) => ListenerHandle | Failure
-  readonly #drain: () => void
+export class Runs implements Member {
+  readonly origin: { readonly stack?: string } = {}
+  /** Kept for as long as this is. */
+  readonly owner: object
+  readonly #runner: Runner
   #run: Run | undefined
   /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
   #latest: ListenerHandle | undefined
   #stopping: Promise<void> | undefined
   readonly #constructed = new Date()
 
-  /** `spawn` begins a run; `drain` tells of what has happened, before whoever waits for its outcome is told. */
-  constructor(
-    owner: object,
-    spawn: (predecessor: ListenerHandle | undefined) => ListenerHandle | Failure,
-    drain: () => void,
-  ) {
-    this.#owner = owner
-    this.#spawn = spawn
-    this.#drain = drain
+  constructor(owner: object, runner: Runner) {
+    this.owner = owner
+    this.#runner = runner
+    Error.captureStackTrace(this.origin, owner.constructor as new () => object)
   }
 
   /** Begins a run, or joins the one there is; resolves when it listens. A rejection that nobody handles does no harm. */
   start(): Promise<void> {
     const begun = this.ensure()
-    if ('code' in begun) return handled(Promise.reject(PgGenerationsError.from(begun)))
+    if ('code' in begun) return handled(this.#rejection(begun))
     const { handle } = begun
     if (listenerState(handle).name !== 'reconnecting') return begun.started
     begun.resynced ??= handled(this.#whenListening(handle).finally(() => delete begun.resynced))
@@ -58,11 +68,11 @@ export class Runs {
     const handle = this.#run?.handle
     if (!handle) return this.#stopping ?? Promise.resolve()
     this.#run = undefined
-    running.delete(this.#owner)
+    running.delete(this)
     this.#stopping = new Promise((resolve) => {
       stop(handle, () => {
         join(handle)
-        this.#drain()
+        this.#runner.finish()
         resolve()
       })
     })
@@ -80,38 +90,45 @@ export class Runs {
       : { name: 'stopped', since: this.#constructed }
   }
 
+  server(): string | undefined {
+    return this.#runner.server()
+  }
+
   #begin(): Run | Failure {
-    const handle = this.#spawn(this.#latest)
-    if ('code' in handle) {
-      this.#drain()
-      return handle
-    }
+    const handle = this.#runner.spawn(this.#latest)
+    if ('code' in handle) return handle
     this.#latest = handle
-    running.add(this.#owner)
+    running.add(this)
     const run: Run = { handle, started: Promise.resolve() }
-    run.started = handled(
-      this.#whenListening(handle).catch((error: unknown) => {
-        // Whoever is told of the failure may start again at once.
-        if (this.#run === run) {
-          this.#run = undefined
-          running.delete(this.#owner)
-        }
-        throw error
-      }),
-    )
+    run.started = handled(this.#started(run))
     this.#run = run
     return run
   }
 
-  #whenListening(handle: ListenerHandle): Promise<void> {
-    return new Promise((resolve, reject) => {
-      whenListening(handle, (failure) => {
-        // The events that led here come first.
-        this.#drain()
-        if (failure) reject(PgGenerationsError.from(failure))
-        else resolve()
-      })
-    })
+  async #started(run: Run): Promise<void> {
+    try {
+      await this.#whenListening(run.handle)
+    } catch (error) {
+      // Whoever is told of the failure may start again at once.
+      if (this.#run === run) {
+        this.#run = undefined
+        running.delete(this)
+      }
+      throw error
+    }
+    checkCrowd(this, running)
+  }
+
+  async #whenListening(handle: ListenerHandle): Promise<void> {
+    const failure = await new Promise<Failure | undefined | null>((resolve) => whenListening(handle, resolve))
+    // The events that led here come first.
+    await this.#runner.caughtUp()
+    if (failure) throw PgGenerationsError.from(failure)
+  }
+
+  async #rejection(failure: Failure): Promise<never> {
+    await this.#runner.caughtUp()
+    throw PgGenerationsError.from(failure)
   }
 }
 

@@ -1,5 +1,5 @@
 /** How long queued work may hold up the event loop at a time. */
-const TURN_MS = 10
+export const TURN_MS = 10
 
 /** One thing done at each step. */
 export type Steps = Generator<void, void, void>
@@ -32,7 +32,7 @@ export class Turns {
    * Does what is queued now, for so long at most. What comes meanwhile stays in the queue, for a later call; a call
    * from within itself leaves everything to the outer one.
    */
-  run(limitMs = Infinity): void {
+  run(limitMs: number): void {
     if (this.#running) return
     this.#running = true
     try {

@@ -17,12 +17,21 @@ export const MODULE = `${REALM}person.gts`
 export const DEPENDENCY = `${REALM}base.gts`
 
 type Overrides = Partial<StrictCacheOptions> &
-  Pick<ModuleCacheInvalidationListenerDeps, 'connection' | 'onGap' | 'heartbeatIntervalMs'>
+  Pick<
+    ModuleCacheInvalidationListenerDeps,
+    'connection' | 'definitionLookup' | 'heartbeatIntervalMs' | 'onGap'
+  >
 
 /** A process that takes part: its counters, its listener, its cache, and connections as it needs them. */
 export async function participant(t: TestContext, databaseUrl: string, overrides: Overrides = {}) {
-  const { connection = databaseUrl, onGap, heartbeatIntervalMs = 600_000, ...options } = overrides
-  const deps = { connection, onGap, heartbeatIntervalMs }
+  const {
+    connection = databaseUrl,
+    definitionLookup,
+    heartbeatIntervalMs = 600_000,
+    onGap,
+    ...options
+  } = overrides
+  const deps = { connection, definitionLookup, heartbeatIntervalMs, onGap }
   const { generations, listener, events } = await listening(t, deps)
   const cache = new StrictCache({ listener, lockTimeoutMs: 15_000, fenceTimeoutMs: 4_000, ...options })
   const connect = async () => (await adminOf(t, databaseUrl)).client

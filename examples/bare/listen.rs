@@ -30,7 +30,7 @@ pub fn run(port: u16, database: &str, channel: &str, with_counters: bool) -> Res
         while let Ok((kind, body)) = connection.message() {
             if kind == b'A' {
                 if let Some(feed) = &feed {
-                    feed.dispatch(payload(body));
+                    let _junk = feed.dispatch(payload(body));
                 }
                 LAST_AT.store(clock::monotonic(), Ordering::Relaxed);
                 COUNT.fetch_add(1, Ordering::Release);

@@ -11,15 +11,17 @@ pub const NEVER_ISSUED: u64 = u64::MAX;
 ///
 /// All counters of a process share one clock, [`Clock::process`], so a snapshot is a single number that can be
 /// held against any of them. Only tests need a clock of their own.
-#[derive(Debug, Default)]
+///
+/// It starts at 1, so no snapshot is 0: a snapshot that a caller has not taken yet cannot be mistaken for one.
+#[derive(Debug)]
 pub struct Clock {
     word: AtomicU64,
 }
 
 impl Clock {
-    /// A clock that stands at 0.
+    /// A clock that stands at 1.
     pub fn new() -> Self {
-        Self { word: AtomicU64::new(0) }
+        Self { word: AtomicU64::new(1) }
     }
 
     /// The clock of this process.
@@ -52,12 +54,18 @@ impl Clock {
     }
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Reads a snapshot that came as a JavaScript number.
 ///
-/// What no clock can have issued (negative, fractional, above 2^53, infinite, NaN) becomes [`NEVER_ISSUED`].
+/// What no clock can have issued (0, negative, fractional, above 2^53, infinite, NaN) becomes [`NEVER_ISSUED`].
 pub fn snapshot_from_f64(number: f64) -> u64 {
     const MAX_EXACT: f64 = (1_u64 << 53) as f64;
-    if (0.0..=MAX_EXACT).contains(&number) && number.fract() == 0.0 { number as u64 } else { NEVER_ISSUED }
+    if (1.0..=MAX_EXACT).contains(&number) && number.fract() == 0.0 { number as u64 } else { NEVER_ISSUED }
 }
 
 #[cfg(test)]
@@ -67,11 +75,11 @@ mod tests {
     #[test]
     fn a_draw_is_greater_than_any_snapshot_before_it_and_at_most_any_after() {
         let clock = Clock::new();
-        assert_eq!(clock.now(), 0);
-        assert_eq!(clock.draw(), 1);
         assert_eq!(clock.now(), 1);
         assert_eq!(clock.draw(), 2);
-        assert_eq!(clock.word().load(Ordering::Relaxed), 2);
+        assert_eq!(clock.now(), 2);
+        assert_eq!(clock.draw(), 3);
+        assert_eq!(clock.word().load(Ordering::Relaxed), 3);
     }
 
     #[test]
@@ -81,16 +89,17 @@ mod tests {
 
     #[test]
     fn whole_numbers_up_to_2_to_the_53_are_snapshots() {
-        for number in [0_u64, 1, 42, (1 << 53) - 1, 1 << 53] {
+        for number in [1_u64, 2, 42, (1 << 53) - 1, 1 << 53] {
             assert_eq!(snapshot_from_f64(number as f64), number);
         }
-        assert_eq!(snapshot_from_f64(-0.0), 0);
     }
 
     #[test]
     fn other_numbers_were_never_issued() {
         let above = ((1_u64 << 53) + 2) as f64;
         for number in [
+            0.0,
+            -0.0,
             -1.0,
             -f64::MIN_POSITIVE,
             0.5,

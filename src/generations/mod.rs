@@ -37,9 +37,9 @@ use std::sync::Arc;
 
 pub use self::clock::{Clock, NEVER_ISSUED, snapshot_from_f64};
 use self::keys::{Keys, RealmKeys};
-pub use self::options::{CapacityError, DEFAULT_CAPACITY, MAX_CAPACITY, Options};
-pub use self::proof::Link;
+pub use self::options::{CapacityError, DEFAULT_CAPACITY, MAX_CAPACITY, Options, OutOfMemory};
 use self::proof::Proof;
+pub use self::proof::{Attachment, ListenerGuard};
 pub use self::shared::SharedError;
 use self::stamps::Stamps;
 use self::sync::{AtomicU64, Mutex, Ordering};
@@ -64,6 +64,8 @@ pub enum Verdict {
 
 /// The generations of modules, of realms, and of everything.
 ///
+/// Scopes are compared byte for byte: nothing is normalised, so `http://realm` and `http://realm/` are two realms.
+///
 /// All methods are callable from any thread, wait for no I/O and never panic. The costs given are without
 /// contention; a call may wait for another's handling of at most 64 URLs.
 pub struct GenerationCounters {
@@ -76,21 +78,43 @@ pub struct GenerationCounters {
 
 impl GenerationCounters {
     /// Counters on the clock of this process.
+    ///
+    /// # Panics
+    ///
+    /// If the process cannot have the memory for their capacity.
     pub fn new(options: Options) -> Self {
         Self::with_clock(options, Clock::process())
     }
 
+    /// Counters on the clock of this process, if it can have the memory for them.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot.
+    pub fn try_new(options: Options) -> Result<Self, OutOfMemory> {
+        Self::try_with_clock(options, Clock::process())
+    }
+
     /// Counters on a clock of their own, for tests. A snapshot means something only to counters of its clock.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
     pub fn with_clock(options: Options, clock: &'static Clock) -> Self {
+        Self::try_with_clock(options, clock).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_with_clock(options: Options, clock: &'static Clock) -> Result<Self, OutOfMemory> {
+        let stamps = || Stamps::new(options.entries()).ok_or(OutOfMemory(options.capacity()));
         let state = State {
             clock,
             latest: 0,
             global: 0,
-            realms: Stamps::new(options.entries()),
-            modules: Stamps::new(options.entries()),
+            realms: stamps()?,
+            modules: stamps()?,
             proof: Proof::new(options.requires_listener()),
         };
-        Self { head: AtomicU64::new(state.head()), state: Mutex::new(state), keys: Keys::new(), clock }
+        Ok(Self { head: AtomicU64::new(state.head()), state: Mutex::new(state), keys: Keys::new(), clock })
     }
 
     /// Invalidates one module of a realm. Costs two hashes and a table look-up.
@@ -167,7 +191,7 @@ impl GenerationCounters {
         let head = self.head();
         if head & UNPROVEN != 0 {
             Some(Verdict::Unproven)
-        } else if snapshot > self.clock.now() {
+        } else if snapshot == 0 || snapshot > self.clock.now() {
             Some(Verdict::Changed)
         } else if head <= snapshot {
             Some(Verdict::Unchanged)
@@ -223,22 +247,22 @@ impl GenerationCounters {
         self.state.lock().global
     }
 
-    /// Believes, against better knowledge, that no invalidation is missed from here on, although nobody is attached.
-    /// Whatever was missed until now is made up for by a bump of the global generation.
-    ///
-    /// Listeners that are attached are still asked for their word.
-    pub fn trust(&self) {
-        self.update(|state| {
-            state.proof.trust();
-            state.bump_global();
-        });
+    /// From here on the counters are unproven unless an attached listener listens, as if they had been made
+    /// [so](Options::with_required_listener). For good.
+    pub fn require_listener(&self) {
+        self.update(|state| state.proof.require());
     }
 
     /// Puts a listener in charge: from here on the counters are unproven unless it, and every other attached
-    /// listener, is [listening](Link::listening).
-    pub fn attach(self: &Arc<Self>) -> Link {
+    /// listener, is [listening](ListenerGuard::listening).
+    pub fn attach(self: &Arc<Self>) -> ListenerGuard {
         let id = self.update(|state| state.proof.attach());
-        Link::new(Arc::clone(self), id)
+        ListenerGuard::new(self, id)
+    }
+
+    /// Whether a listener is in charge that was never [started](ListenerGuard::starting).
+    pub fn awaits_start(&self) -> bool {
+        self.state.lock().proof.awaits_start()
     }
 
     /// The word that a check reads first, for readers that share memory instead of calling: the counters' latest

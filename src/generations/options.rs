@@ -20,6 +20,11 @@ pub struct Options {
 #[error("the capacity of generation counters must be from 1 to {MAX_CAPACITY}, not {0}")]
 pub struct CapacityError(pub usize);
 
+/// The process cannot have the memory that counters of this capacity reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("no memory for a capacity of {0}: give a smaller one, or the process more memory")]
+pub struct OutOfMemory(pub usize);
+
 impl Options {
     /// Keeps at most `capacity` module stamps and as many realm stamps.
     ///

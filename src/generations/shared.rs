@@ -6,47 +6,56 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::{GenerationCounters, Options};
+use super::{GenerationCounters, Options, OutOfMemory};
 
 static SHARED: Mutex<BTreeMap<String, Shared>> = Mutex::new(BTreeMap::new());
 
 struct Shared {
-    options: Options,
+    capacity: usize,
     counters: Arc<GenerationCounters>,
 }
 
-/// Counters of this name were made with other options.
+/// Why there are no such counters.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the shared counters {name:?} exist with a capacity of {}: ask for that, or for none", .options.capacity())]
-pub struct SharedError {
-    /// The name asked for.
-    pub name: String,
-    /// What the counters of this name were made with.
-    pub options: Options,
+pub enum SharedError {
+    /// Counters of this name were made with another capacity.
+    #[error("the shared counters {name:?} exist with a capacity of {capacity}: ask for that, or for none")]
+    OtherCapacity {
+        /// The name asked for.
+        name: String,
+        /// The capacity that the counters of this name were made with.
+        capacity: usize,
+    },
+    /// There is no memory for new ones.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
 }
 
 impl GenerationCounters {
     /// The counters of this name, made when it is first asked for. Without options: as they are, or the default's.
     ///
-    /// They live as long as the process, so a name is to stand for a purpose, never for a datum. Costs a lock and a
-    /// look-up; what comes back is best kept.
+    /// They live as long as the process, so a name is to stand for a purpose, never for a datum. Options that require a
+    /// listener make existing counters require one too. Costs a lock and a look-up; what comes back is best kept.
     ///
     /// # Errors
     ///
-    /// If counters of this name exist and were made with other options.
+    /// If counters of this name exist with another capacity, or the process cannot have the memory for new ones.
     pub fn shared(name: &str, options: Option<Options>) -> Result<Arc<Self>, SharedError> {
         let mut all = SHARED.lock();
         if let Some(shared) = all.get(name) {
-            return match options {
-                Some(other) if other != shared.options => {
-                    Err(SharedError { name: name.to_owned(), options: shared.options })
-                }
-                _ => Ok(Arc::clone(&shared.counters)),
-            };
+            let (wanted, capacity) = (options.unwrap_or_default(), shared.capacity);
+            if options.is_some() && wanted.capacity() != capacity {
+                return Err(SharedError::OtherCapacity { name: name.to_owned(), capacity });
+            }
+            if wanted.requires_listener() {
+                shared.counters.require_listener();
+            }
+            return Ok(Arc::clone(&shared.counters));
         }
         let options = options.unwrap_or_default();
-        let counters = Arc::new(Self::new(options));
-        all.insert(name.to_owned(), Shared { options, counters: Arc::clone(&counters) });
+        let counters = Arc::new(Self::try_new(options)?);
+        let shared = Shared { capacity: options.capacity(), counters: Arc::clone(&counters) };
+        all.insert(name.to_owned(), shared);
         Ok(counters)
     }
 }
@@ -75,12 +84,16 @@ mod tests {
     }
 
     #[test]
-    fn other_options_for_an_existing_name_are_an_error() {
+    fn another_capacity_for_an_existing_name_is_an_error_and_a_required_listener_is_not() {
         let options = |capacity| Options::default().with_capacity(capacity).ok();
         let first = GenerationCounters::shared("small", options(5)).expect("the first may choose");
         for agreed in [None, options(5)] {
             assert!(GenerationCounters::shared("small", agreed).is_ok_and(|same| Arc::ptr_eq(&same, &first)));
         }
+        let requiring = options(5).map(Options::with_required_listener);
+        assert!(first.proven());
+        assert!(GenerationCounters::shared("small", requiring).is_ok_and(|same| !same.proven()));
+        assert!(GenerationCounters::shared("small", options(5)).is_ok_and(|same| !same.proven()), "for good");
         let refused = GenerationCounters::shared("small", options(6)).expect_err("it is 5");
         assert_eq!(
             refused.to_string(),

@@ -1,5 +1,7 @@
 //! A bounded table from keys to their greatest stamps. When it is full, the oldest stamp goes first.
 
+use zerocopy::FromZeros;
+
 /// No entry. Entry 0 is the list's sentinel, so that zeroed memory is an empty index and an empty list.
 const NONE: u32 = 0;
 
@@ -24,18 +26,18 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    /// A table for `capacity` keys, at least 1. Every key reads as 0.
-    pub(super) fn new(capacity: u32) -> Self {
+    /// A table for `capacity` keys, at least 1. Every key reads as 0. `None` if there is no memory for it.
+    pub(super) fn new(capacity: u32) -> Option<Self> {
         let entries = capacity as usize + 1;
-        Self {
-            index: vec![NONE; (2 * capacity as usize).next_power_of_two()].into(),
-            keys: vec![0; entries].into(),
-            stamps: vec![0; entries].into(),
-            newer: vec![NONE; entries].into(),
-            older: vec![NONE; entries].into(),
+        Some(Self {
+            index: <[u32]>::new_box_zeroed_with_elems((2 * capacity as usize).next_power_of_two()).ok()?,
+            keys: <[u128]>::new_box_zeroed_with_elems(entries).ok()?,
+            stamps: <[u64]>::new_box_zeroed_with_elems(entries).ok()?,
+            newer: <[u32]>::new_box_zeroed_with_elems(entries).ok()?,
+            older: <[u32]>::new_box_zeroed_with_elems(entries).ok()?,
             len: 0,
             floor: 0,
-        }
+        })
     }
 
     /// The greatest stamp of `key`; if it is unknown, the greatest stamp it may ever have had.
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_reads_as_zero_until_something_is_forgotten() {
-        let mut table = Stamps::new(2);
+        let mut table = Stamps::new(2).expect("memory");
         assert_eq!(table.get(7), 0);
         table.stamp(1, 10);
         table.stamp(2, 20);
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_oldest_stamp_is_forgotten_first_and_becomes_the_floor() {
-        let mut table = Stamps::new(2);
+        let mut table = Stamps::new(2).expect("memory");
         table.stamp(1, 10);
         table.stamp(2, 20);
         table.stamp(1, 30);
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_table_of_one_holds_the_last_key() {
-        let mut table = Stamps::new(1);
+        let mut table = Stamps::new(1).expect("memory");
         for stamp in 1..=100 {
             table.stamp(u128::from(stamp % 3), stamp);
             assert_eq!(table.get(u128::from(stamp % 3)), stamp);
@@ -233,7 +235,7 @@ mod tests {
             capacity in 1_u32..=9,
             keys in prop::collection::vec(colliding_key(), 0..200),
         ) {
-            let (mut table, mut model) = (Stamps::new(capacity), Model::default());
+            let (mut table, mut model) = (Stamps::new(capacity).expect("memory"), Model::default());
             for (&key, stamp) in keys.iter().zip(1..) {
                 table.stamp(key, stamp);
                 model.stamp(capacity as usize, key, stamp);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
+use super::listener::Failure;
 use super::text::Text;
-use crate::generations::{self, GenerationCounters, Options, Verdict, snapshot_from_f64};
+use crate::generations::{self, GenerationCounters, Options, SharedError, Verdict, snapshot_from_f64};
 
 pub(super) type Handle = External<Arc<GenerationCounters>>;
 
@@ -32,22 +33,48 @@ pub const DEFAULT_CAPACITY: u32 = generations::DEFAULT_CAPACITY as u32;
 #[napi]
 pub const MAX_CAPACITY: u32 = generations::MAX_CAPACITY as u32;
 
-/// New counters. Throws if the capacity is out of range.
-#[napi(catch_unwind, ts_return_type = "CountersHandle")]
-pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Handle> {
+/// New counters, or the reason why not. Throws if the capacity is out of range.
+#[napi(catch_unwind, ts_return_type = "CountersHandle | Failure")]
+pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Either<Handle, Failure>> {
     let options = options(capacity)?;
     let options = if require_listener { options.with_required_listener() } else { options };
-    Ok(External::new(Arc::new(GenerationCounters::new(options))))
+    let made = GenerationCounters::try_new(options).map(Arc::new);
+    Ok(handle(made.map_err(SharedError::OutOfMemory)))
 }
 
 /// The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range.
-#[napi(catch_unwind, ts_return_type = "CountersHandle | string")]
-pub fn shared_counters(name: String, capacity: Option<u32>) -> Result<Either<Handle, String>> {
+#[napi(catch_unwind, ts_return_type = "CountersHandle | Failure")]
+pub fn shared_counters(
+    name: String,
+    capacity: Option<u32>,
+    require_listener: bool,
+) -> Result<Either<Handle, Failure>> {
     let options = capacity.map(options).transpose()?;
-    Ok(match GenerationCounters::shared(&name, options) {
-        Ok(counters) => Either::A(External::new(counters)),
-        Err(error) => Either::B(error.to_string()),
-    })
+    let counters = GenerationCounters::shared(&name, options);
+    if let Ok(counters) = &counters
+        && require_listener
+    {
+        counters.require_listener();
+    }
+    Ok(handle(counters))
+}
+
+fn handle(made: std::result::Result<Arc<GenerationCounters>, SharedError>) -> Either<Handle, Failure> {
+    let error = match made {
+        Ok(counters) => return Either::A(External::new(counters)),
+        Err(error) => error,
+    };
+    let code = match error {
+        SharedError::OtherCapacity { .. } => "PGGEN_INVALID_ARGUMENT",
+        SharedError::OutOfMemory(_) => "PGGEN_OUT_OF_MEMORY",
+    };
+    Either::B(Failure { code: code.into(), message: error.to_string(), sql_state: None })
+}
+
+/// Whether a listener was given these counters that was never started.
+#[napi(catch_unwind)]
+pub fn awaits_start(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> bool {
+    counters.awaits_start()
 }
 
 /// Bumps one module.

@@ -1,24 +1,53 @@
 //! The feed for JavaScript: what a listener heard, as objects, and the callback that says there is something.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
+use parking_lot::Mutex;
 
 use super::codec::ModuleCacheInvalidation;
 use super::counters::Handle as CountersHandle;
 use super::listener::Weak;
 use crate::feed::{Feed, FeedOptions, OnGap};
+use crate::generations::Attachment;
+use crate::malformed::MALFORMED_INTERVAL;
 use crate::outbox::{Item, Report};
 
 pub(super) type FeedHandle = External<Arc<Feed>>;
 
+/// By environment, the holds on counters that its feeds may leave behind.
+static HELD: LazyLock<Mutex<HashMap<usize, Vec<Attachment>>>> = LazyLock::new(Mutex::default);
+
+/// Has `attachment` leave when the environment ends. The finalizer of a feed cannot tell that end from a garbage
+/// collection, after which the counters have to stay unproven.
+fn leave_at_the_end(env: &Env, attachment: Attachment) -> Result<()> {
+    let mut held = HELD.lock();
+    let key = env.raw() as usize;
+    if !held.contains_key(&key) {
+        env.add_env_cleanup_hook(key, |key| {
+            let attachments = HELD.lock().remove(&key);
+            attachments.iter().flatten().for_each(Attachment::leave);
+        })?;
+    }
+    let attachments = held.entry(key).or_default();
+    if attachments.len() == attachments.capacity() {
+        // What has left has no more use for its entry.
+        attachments.retain(Attachment::holds);
+        attachments.reserve(attachments.len().max(8));
+    }
+    attachments.push(attachment);
+    Ok(())
+}
+
 /// Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
-/// something to drain.
+/// something to drain. The counters are unproven from this call on.
 #[napi(catch_unwind, ts_return_type = "FeedHandle")]
 pub fn create_feed(
+    env: &Env,
     #[napi(ts_arg_type = "CountersHandle | undefined | null")] counters: Option<&CountersHandle>,
     queue_calls: bool,
     max_queued_calls: u32,
@@ -36,16 +65,35 @@ pub fn create_feed(
     let feed = Feed::new(options, move || {
         wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
     });
+    if let Some(attachment) = feed.waiting() {
+        leave_at_the_end(env, attachment)?;
+    }
     Ok(External::new(Arc::new(feed)))
 }
 
-/// Handles one payload as if it had just been received; gives what it decoded.
+/// The listener is shut down: if it was never started, its counters do not wait for that any more.
 #[napi(catch_unwind)]
-pub fn dispatch(
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    payload: String,
-) -> Option<ModuleCacheInvalidation> {
-    feed.dispatch(&payload).map(Into::into)
+pub fn retire(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) {
+    feed.retire();
+}
+
+/// Handles one payload as if it had just been received, except for the calls into JavaScript; gives what there is to do.
+#[napi(catch_unwind)]
+pub fn dispatch(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle, payload: String) -> Option<FeedItem> {
+    match feed.dispatch(&payload) {
+        Ok(invalidation) => Some(Item::Call(invalidation.into_owned()).into()),
+        Err(report) => Some(Item::Report { at: SystemTime::now(), report: report? }.into()),
+    }
+}
+
+/// A report of malformed payloads holds back later ones for so long.
+#[napi]
+pub const MALFORMED_INTERVAL_MS: u32 = MALFORMED_INTERVAL.as_millis() as u32;
+
+/// Queues the report of malformed payloads that is held back, if it is due; else gives in how many milliseconds it is.
+#[napi(catch_unwind)]
+pub fn report_malformed(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> Option<f64> {
+    feed.report_malformed().map(ms)
 }
 
 /// One thing to do: a report to pass on, or an invalidation to replay.

@@ -75,7 +75,8 @@ impl Model {
     }
 
     fn changed(&self, snapshot: u64, realm: usize, modules: &[usize]) -> bool {
-        snapshot > self.clock
+        snapshot == 0
+            || snapshot > self.clock
             || self.global > snapshot
             || self.realm(realm) > snapshot
             || modules.iter().any(|&module| self.module(realm, module) > snapshot)
@@ -101,7 +102,7 @@ proptest! {
         bumps in prop::collection::vec(bump(), 0..40),
         list in prop::collection::vec(0..MODULES.len(), 0..80),
     ) {
-        let (counters, mut model) = (counters(capacity), Model::default());
+        let (counters, mut model) = (counters(capacity), Model { clock: 1, ..Model::default() });
         let mut snapshots = vec![0, 1, 3, 10];
         let mut bumped = HashSet::new();
         let mut last = HashMap::new();

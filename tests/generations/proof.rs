@@ -1,7 +1,7 @@
 //! Listeners in charge, gaps, and what is believed meanwhile.
 
 use pg_generations::generations::Verdict::{Changed, Unchanged, Unproven};
-use pg_generations::generations::{Link, NEVER_ISSUED, Options};
+use pg_generations::generations::{ListenerGuard, NEVER_ISSUED, Options};
 use proptest::prelude::*;
 
 use crate::{BAR, FOO, REALM, counters, counters_with};
@@ -13,34 +13,34 @@ fn counters_nobody_ever_listened_for_are_proven_unless_a_listener_is_required() 
     assert_eq!(strict.check(strict.snapshot(), REALM, FOO), Unproven);
     strict.attach().leave();
     assert!(!strict.proven());
-    let link = strict.attach();
-    link.listening();
+    let guard = strict.attach();
+    guard.listening();
     assert!(strict.proven());
 }
 
 #[test]
 fn unproven_wins_over_changed() {
     let counters = counters(100);
-    let link = counters.attach();
+    let guard = counters.attach();
     counters.bump_global();
     assert_eq!(counters.check(0, REALM, FOO), Unproven);
     assert_eq!(counters.check(NEVER_ISSUED, REALM, FOO), Unproven);
     assert_eq!(counters.check_any(0, REALM, [""; 0]), Unproven);
     assert!(counters.changed_since(counters.snapshot(), REALM, FOO));
-    drop(link);
+    drop(guard);
 }
 
 #[test]
 fn snapshots_from_before_and_during_a_gap_are_changed_after_it() {
     let counters = counters(100);
-    let link = counters.attach();
-    link.listening();
+    let guard = counters.attach();
+    guard.listening();
     let before = counters.snapshot();
     assert_eq!(counters.check(before, REALM, FOO), Unchanged);
-    link.lost();
+    guard.lost();
     assert_eq!(counters.check(before, REALM, FOO), Unproven);
     let during = counters.snapshot();
-    link.listening();
+    guard.listening();
     assert_eq!(counters.check(before, REALM, FOO), Changed);
     assert_eq!(counters.check(during, REALM, FOO), Changed);
     assert_eq!(counters.check(counters.snapshot(), REALM, FOO), Unchanged);
@@ -49,13 +49,13 @@ fn snapshots_from_before_and_during_a_gap_are_changed_after_it() {
 #[test]
 fn a_gap_that_begins_while_a_long_list_is_checked_is_noticed() {
     let counters = counters(100);
-    let link = counters.attach();
-    link.listening();
+    let guard = counters.attach();
+    guard.listening();
     let before = counters.snapshot();
     counters.bump_module(REALM, FOO);
     let long = (0..1_000).map(|n| {
         if n == 500 {
-            link.lost();
+            guard.lost();
         }
         BAR
     });
@@ -65,10 +65,10 @@ fn a_gap_that_begins_while_a_long_list_is_checked_is_noticed() {
 #[test]
 fn listening_again_without_a_known_loss_is_a_gap_of_its_own() {
     let counters = counters(100);
-    let link = counters.attach();
-    link.listening();
+    let guard = counters.attach();
+    guard.listening();
     let before = counters.snapshot();
-    link.listening();
+    guard.listening();
     assert_eq!(counters.check(before, REALM, FOO), Changed);
 }
 
@@ -111,12 +111,50 @@ fn the_last_listener_to_leave_leaves_the_counters_unproven() {
 }
 
 #[test]
-fn a_dropped_link_has_left() {
+fn a_dropped_guard_has_left() {
     let counters = counters(100);
-    let link = counters.attach();
-    link.listening();
-    drop(link);
+    let guard = counters.attach();
+    guard.listening();
+    drop(guard);
     assert!(!counters.proven());
+}
+
+#[test]
+fn an_abandoned_guard_has_not_left() {
+    let counters = counters(100);
+    let guard = counters.attach();
+    let attachment = guard.attachment();
+    assert!(counters.awaits_start());
+    guard.abandon();
+    let other = counters.attach();
+    other.listening();
+    assert!(!counters.proven() && attachment.holds());
+    attachment.leave();
+    assert!(counters.proven() && !attachment.holds());
+}
+
+#[test]
+fn an_attachment_does_not_keep_counters_alive() {
+    let counters = counters(100);
+    let guard = counters.attach();
+    let attachment = guard.attachment();
+    guard.abandon();
+    drop(counters);
+    assert!(!attachment.holds());
+    attachment.leave();
+}
+
+#[test]
+fn a_listener_may_be_required_later() {
+    let counters = counters(100);
+    let before = counters.snapshot();
+    counters.require_listener();
+    assert_eq!(counters.check(before, REALM, FOO), Unproven);
+    let guard = counters.attach();
+    guard.listening();
+    let listening = counters.snapshot();
+    counters.require_listener();
+    assert_eq!(counters.check(listening, REALM, FOO), Unchanged, "there is one");
 }
 
 /// What happens to listeners, by number.
@@ -161,7 +199,7 @@ proptest! {
         let options = Options::default().with_capacity(4).unwrap();
         let counters =
             counters_with(if require_listener { options.with_required_listener() } else { options });
-        let mut links: [Option<Link>; LISTENERS] = [None, None, None];
+        let mut guards: [Option<ListenerGuard>; LISTENERS] = [None, None, None];
         let mut listeners = [Listener::Absent; LISTENERS];
         // Nobody was ever needed, so nobody is missed.
         let mut innocent = !require_listener;
@@ -172,13 +210,13 @@ proptest! {
             clean.push(counters.snapshot());
             match *event {
                 Event::Attach(n) => {
-                    links[n] = Some(counters.attach()); // and whoever was there before is dropped
+                    guards[n] = Some(counters.attach()); // and whoever was there before is dropped
                     listeners[n] = Listener::Deaf;
                     innocent = false;
                 }
                 Event::Listening(n) => {
-                    if let Some(link) = &links[n] {
-                        link.listening();
+                    if let Some(guard) = &guards[n] {
+                        guard.listening();
                     }
                     if listeners[n] != Listener::Absent {
                         listeners[n] = Listener::Listening;
@@ -188,16 +226,16 @@ proptest! {
                     }
                 }
                 Event::Lost(n) => {
-                    if let Some(link) = &links[n] {
-                        link.lost();
+                    if let Some(guard) = &guards[n] {
+                        guard.lost();
                     }
                     if listeners[n] == Listener::Listening {
                         listeners[n] = Listener::Deaf;
                     }
                 }
                 Event::Leave(n) => {
-                    if let Some(link) = &links[n] {
-                        link.leave(); // and stays, to be called after it left
+                    if let Some(guard) = &guards[n] {
+                        guard.leave(); // and stays, to be called after it left
                     }
                     listeners[n] = Listener::Absent;
                 }

@@ -35,12 +35,12 @@ fn generations_are_drawn_from_one_clock() {
     counters.bump_global();
     counters.bump_realm(REALM);
     counters.bump_modules(REALM, [FOO, BAR, FOO]);
-    assert_eq!(counters.global_generation(), 1);
-    assert_eq!(counters.realm_generation(REALM), 2);
-    assert_eq!(counters.module_generation(REALM, BAR), 4);
-    assert_eq!(counters.module_generation(REALM, FOO), 5);
+    assert_eq!(counters.global_generation(), 2);
+    assert_eq!(counters.realm_generation(REALM), 3);
+    assert_eq!(counters.module_generation(REALM, BAR), 5);
+    assert_eq!(counters.module_generation(REALM, FOO), 6);
     assert_eq!(counters.module_generation("other", FOO), 0);
-    assert_eq!(counters.snapshot(), 5);
+    assert_eq!(counters.snapshot(), 6);
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn counters_of_one_clock_share_snapshots_but_not_bumps() {
     one.bump_global();
     assert_eq!(other.check(before, REALM, FOO), Unchanged);
     other.bump_global();
-    assert_eq!((one.global_generation(), other.global_generation()), (1, 2));
-    assert_eq!(one.check(1, REALM, FOO), Unchanged);
-    assert_eq!(other.check(1, REALM, FOO), Changed);
+    assert_eq!((one.global_generation(), other.global_generation()), (2, 3));
+    assert_eq!(one.check(2, REALM, FOO), Unchanged);
+    assert_eq!(other.check(2, REALM, FOO), Changed);
 }
 
 #[test]
@@ -103,48 +103,50 @@ fn every_url_of_a_large_fan_out_gets_a_stamp_of_its_own() {
     let counters = counters(1_000);
     let urls: Vec<String> = (0..300).map(|n| format!("{REALM}{n}")).collect();
     counters.bump_modules(REALM, &urls);
-    for (url, stamp) in urls.iter().zip(1..) {
+    for (url, stamp) in urls.iter().zip(2..) {
         assert_eq!(counters.module_generation(REALM, url), stamp);
     }
-    assert_eq!(counters.snapshot(), 300);
+    assert_eq!(counters.snapshot(), 301);
 }
 
 #[test]
 fn a_snapshot_that_was_never_issued_is_changed() {
     let counters = counters(100);
-    counters.bump_global();
+    assert_eq!(counters.snapshot(), 1, "0 is never issued");
     assert_eq!(counters.check(1, REALM, FOO), Unchanged);
-    for snapshot in [2, 1 << 53, UNPROVEN, NEVER_ISSUED] {
+    for snapshot in [0, 2, 1 << 53, UNPROVEN, NEVER_ISSUED] {
         assert_eq!(counters.check(snapshot, REALM, FOO), Changed);
     }
     // Nor can it be mistaken for one later.
     counters.bump_realm("other");
     assert_eq!(counters.check(2, REALM, FOO), Unchanged);
-    assert_eq!(counters.check(3, REALM, FOO), Changed);
+    for snapshot in [0, 3] {
+        assert_eq!(counters.check(snapshot, REALM, FOO), Changed);
+    }
 }
 
 #[test]
 fn a_forgotten_scope_reads_as_the_newest_forgotten_stamp() {
     let counters = counters(2);
     counters.bump_modules(REALM, ["a", "b"]);
-    assert_eq!(counters.check(0, REALM, "never bumped"), Unchanged);
+    assert_eq!(counters.check(1, REALM, "never bumped"), Unchanged);
     counters.bump_module(REALM, "a");
-    counters.bump_module(REALM, "c"); // forgets b, stamped 2
-    assert_eq!(counters.module_generation(REALM, "b"), 2);
-    assert_eq!(counters.module_generation(REALM, "never bumped"), 2);
-    assert_eq!(counters.module_generation(REALM, "a"), 3);
-    assert_eq!(counters.check(1, REALM, "never bumped"), Changed);
-    assert_eq!(counters.check(2, REALM, "never bumped"), Unchanged);
-    assert_eq!(counters.check(2, REALM, "a"), Changed);
+    counters.bump_module(REALM, "c"); // forgets b, stamped 3
+    assert_eq!(counters.module_generation(REALM, "b"), 3);
+    assert_eq!(counters.module_generation(REALM, "never bumped"), 3);
+    assert_eq!(counters.module_generation(REALM, "a"), 4);
+    assert_eq!(counters.check(2, REALM, "never bumped"), Changed);
+    assert_eq!(counters.check(3, REALM, "never bumped"), Unchanged);
+    assert_eq!(counters.check(3, REALM, "a"), Changed);
 
     // Realms have a table, and a floor, of their own.
     assert_eq!(counters.realm_generation(REALM), 0);
     for realm in ["a", "b", "c"] {
         counters.bump_realm(realm);
     }
-    assert_eq!(counters.realm_generation("a"), 5);
-    assert_eq!(counters.realm_generation("never bumped"), 5);
-    assert_eq!(counters.module_generation("never bumped", "never bumped"), 2);
+    assert_eq!(counters.realm_generation("a"), 6);
+    assert_eq!(counters.realm_generation("never bumped"), 6);
+    assert_eq!(counters.module_generation("never bumped", "never bumped"), 3);
 }
 
 #[test]
@@ -153,23 +155,23 @@ fn the_head_word_answers_for_every_module_when_nothing_moved() {
     let head = |counters: &GenerationCounters| counters.head_word().load(Ordering::Acquire);
     assert_eq!(head(&counters), 0);
     counters.bump_modules(REALM, [FOO, BAR]);
-    assert_eq!(head(&counters), 2);
+    assert_eq!(head(&counters), 3);
     counters.bump_realm(REALM);
     counters.bump_global();
-    assert_eq!(head(&counters), 4);
-    let link = counters.attach();
-    assert_eq!(head(&counters), 4 | UNPROVEN);
-    counters.bump_global();
+    assert_eq!(head(&counters), 5);
+    let guard = counters.attach();
     assert_eq!(head(&counters), 5 | UNPROVEN);
-    link.listening();
-    assert_eq!(head(&counters), 6);
+    counters.bump_global();
+    assert_eq!(head(&counters), 6 | UNPROVEN);
+    guard.listening();
+    assert_eq!(head(&counters), 7);
 }
 
 #[test]
 fn debug_prints_are_short() {
     let counters = counters(100);
     counters.bump_global();
-    let link = counters.attach();
-    assert_eq!(format!("{counters:?}"), "GenerationCounters { latest: 1, proven: false, .. }");
-    assert_eq!(format!("{link:?}"), "Link { id: 0, .. }");
+    let guard = counters.attach();
+    assert_eq!(format!("{counters:?}"), "GenerationCounters { latest: 2, proven: false, .. }");
+    assert_eq!(format!("{:?}", guard.attachment()), "Attachment { id: 0, .. }");
 }

@@ -4,14 +4,15 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use pg_generations::generations::{GenerationCounters, Link};
+use pg_generations::generations::{Attachment, GenerationCounters, ListenerGuard};
 
 use crate::{REALM, counters};
 #[test]
-fn counters_and_links_go_to_any_thread() {
+fn counters_and_guards_go_to_any_thread() {
     fn any_thread<T: Send + Sync>() {}
     any_thread::<GenerationCounters>();
-    any_thread::<Link>();
+    any_thread::<ListenerGuard>();
+    any_thread::<Attachment>();
 }
 
 /// Bumpers note what they have certainly done; checkers hold every check against that.

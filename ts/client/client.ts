@@ -57,11 +57,12 @@ export class NotificationClient {
     // What comes from a feed that hears no invalidations is what happens to any connection.
     this.#replay = new Replay({}, undefined, this.#tell as (event: { type: string }) => void)
     this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, this.#tell)
-    this.#runs = new Runs(
-      this,
-      (predecessor) => this.#spawn(predecessor),
-      () => this.#replay.drain(),
-    )
+    this.#runs = new Runs(this, {
+      spawn: (predecessor) => this.#spawn(predecessor),
+      caughtUp: () => this.#replay.caughtUp(),
+      finish: () => this.#replay.finish(),
+      server: () => tally(this.#replay.feed).server,
+    })
     offerConnection(this, () => this.#connection())
   }
 
@@ -101,7 +102,11 @@ export class NotificationClient {
   ): Promise<Subscription> {
     checkSubscribe(channel, handler, options)
     const connection = this.#connection()
-    if ('code' in connection) throw PgGenerationsError.from(connection)
+    if ('code' in connection) {
+      // The events that led here come first.
+      await this.#replay.caughtUp()
+      throw PgGenerationsError.from(connection)
+    }
     const { connectTimeoutMs } = resolveTimings(this.#deps)
     return this.#topics.subscribe(connection, channel, { handler, onGap: options.onGap }, connectTimeoutMs)
   }

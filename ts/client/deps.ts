@@ -15,7 +15,7 @@ export interface NotificationClientDeps {
    */
   dbAdapter?: object | undefined
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
-  onEvent?: ((event: NotificationClientEvent) => void) | undefined
+  onEvent?: ((event: NotificationClientEvent) => unknown) | undefined
   /** An echo is sent this often, in milliseconds; by default 10,000. */
   heartbeatIntervalMs?: number | undefined
   /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */

@@ -9,6 +9,7 @@ import {
 } from '#binding'
 import type { Failure, ListenerHandle, MailboxHandle, MailboxTally, MailItem } from '#binding'
 
+import { callBack } from '../callbacks'
 import { PgGenerationsError } from '../errors'
 import { Turns, weakly } from '../turns'
 import type { Steps } from '../turns'
@@ -163,15 +164,6 @@ export class Topics {
       const event = { type: 'handler-error', at: new Date(), channel, error } as const
       this.#emit(payload === undefined ? event : { ...event, payload })
     }
-    try {
-      const result = call()
-      if (isThenable(result)) Promise.resolve(result).catch(failed)
-    } catch (error) {
-      failed(error)
-    }
+    callBack(call, failed)
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }

@@ -1,4 +1,4 @@
-import { MODULE_CACHE_INVALIDATED_CHANNEL } from '../codec'
+import { MODULE_CACHE_INVALIDATED_CHANNEL, parseModuleCacheInvalidationPayload } from '../codec'
 import { invalidArgument, messageOf, requireStrings } from '../errors'
 import { tokenize } from './lexer'
 import type { Token } from './lexer'
@@ -16,7 +16,7 @@ const FROM_LIST = (parameter: number): string =>
  * In a transaction it is best the last statement: a transaction that has sent a notification holds a lock of the
  * whole server while it commits.
  *
- * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if the payloads are no non-empty strings.
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if a payload is no invalidation.
  *
  * @example
  * ```ts
@@ -80,7 +80,13 @@ export function withNotifications(
 
 function requirePayloads(payloads: readonly string[]): void {
   requireStrings('payloads', payloads)
-  if (payloads.includes('')) throw invalidArgument('a payload must not be empty')
+  // URLs, most likely, that were not encoded: listeners would hear nothing.
+  const wrong = payloads.find((payload) => !parseModuleCacheInvalidationPayload(payload))
+  if (wrong !== undefined) {
+    throw invalidArgument(
+      `payloads must come from encodeModuleInvalidation() or its like, and ${JSON.stringify(wrong.slice(0, 80))} does not`,
+    )
+  }
 }
 
 /** The tokens of one statement that changes rows, and where in the text it ends. */

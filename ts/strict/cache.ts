@@ -2,7 +2,7 @@ import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalida
 import type { GenerationCounters } from '../counters'
 import { durationOf } from '../deps'
 import { invalidArgument, messageOf, requireUrls } from '../errors'
-import { ModuleCacheInvalidationListener } from '../listener'
+import { fenceCounters, ModuleCacheInvalidationListener } from '../listener'
 import { clearAllLocks, invalidationLocks, persistLocks } from '../sql/locks'
 import { notifyQuery } from '../sql/notify'
 import type { Query } from '../sql/query'
@@ -241,7 +241,8 @@ export class StrictCache {
 
   async #fence(): Promise<void> {
     try {
-      await this.#listener.fence({ timeoutMs: this.#fenceTimeoutMs, afterLock: true, inGap: 'reject' })
+      const options = { timeoutMs: this.#fenceTimeoutMs, afterLock: true, inGap: 'reject' } as const
+      await fenceCounters(this.#listener, options)
     } catch (error) {
       throw unproven(messageOf(error))
     }
