@@ -11,6 +11,7 @@ import {
 import { setEnvironment } from './support/environment'
 import { listening, makeListener } from './support/listening'
 import { Admin, PostgresServer, createDatabase } from './support/postgres'
+import { Program } from './support/program'
 import { Journal, within } from './support/wait'
 
 type Rows = Record<string, unknown>[]
@@ -221,6 +222,34 @@ describe('an adapter that does not say where it is', () => {
     await new Promise(setImmediate)
     assert.deepEqual(events.types, ['stopped'])
   })
+})
+
+test('a question after a loss keeps no process alive', async (t) => {
+  const url = await createDatabase()
+  await using admin = await Admin.connect(url)
+  const program = new Program(
+    t,
+    `let asked = 0
+     const execute = () => {
+       if (asked++ === 0) throw new Error('not ready yet')
+       console.log('asked again')
+       process.stdin.destroy()
+       return new Promise(() => {})
+     }
+     const listener = new ModuleCacheInvalidationListener({
+       generations: new GenerationCounters(),
+       connection: { connectionString: url, application_name: 'subject' },
+       dbAdapter: { execute },
+       onEvent: ({ type }) => console.log(type),
+     })
+     process.stdin.resume()
+     listener.start()`,
+    url,
+  )
+  await program.line('listening')
+  await admin.terminate((await admin.backends('subject'))[0]!)
+  assert.equal(await program.end(), 0, program.stderr)
+  assert.deepEqual(program.printed.entries, ['unverified', 'listening', 'lost', 'asked again'])
 })
 
 test('an adapter that subscribes is not relied on', async (t) => {

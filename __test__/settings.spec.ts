@@ -103,8 +103,12 @@ test("an object may have libpq's keywords beside node-postgres' names", async (t
     listener.stats().backendPid,
   ])
   assert.equal(rows[0].application_name, 'of last resort')
-  const error = await refusal(t, { connection: { ...connection, replication: true } })
-  assert.match(error.message, /replication/)
+  const fresh = { ...connection, replication: false }
+  await listening(t, { connection: fresh })
+  for (const extra of [{ replication: true }, { requiressl: true, sslmode: undefined }]) {
+    const error = await refusal(t, { connection: { ...connection, ...extra } })
+    assert.match(error.message, /replication|TLS/)
+  }
 })
 
 test("a URL's parameters that are not libpq's are ignored", async (t) => {
@@ -154,6 +158,11 @@ describe('a pool or a client is no connection', () => {
     })
   }
 
+  test('NotificationClient', async (t) => {
+    const connection = new NotificationClient({ connection: url })
+    assert.equal((await refusal(t, { connection })).code, 'PGGEN_INVALID_OPTIONS')
+  })
+
   test('URL', async (t) => {
     assert.match((await refusal(t, { connection: new URL(url) })).message, /href/)
   })
@@ -190,6 +199,7 @@ test('no piece of a password is shown, wherever it stands', async (t) => {
       port: new URL(url).port,
       database: `postgres://u:s3cret@${host}/d`,
     },
+    `postgres://u:pa@s3cret?x=1@${host}${pathname}`,
     { connectionString: url, scram_client_key: 's3cret' },
     { connectionString: url, sslpassword: 's3cret' },
     { connectionString: url, oauth_client_secret: 's3cret' },

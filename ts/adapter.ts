@@ -53,6 +53,8 @@ async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${limitMs} ms`)), limitMs)
+    // A pending start keeps the process alive by itself, and a reconnect does not.
+    timer.unref()
   })
   try {
     return await Promise.race([work, late])

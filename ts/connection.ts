@@ -123,9 +123,9 @@ function asOptions(name: string, given: unknown): ConnectionOptions {
   throw new TypeError(`${name} must be a URL or an object, got ${typeof given}`)
 }
 
-/** Whether it is what node-postgres, postgres.js or an adapter makes of connection settings: it can run statements. */
+/** Whether it is what node-postgres, postgres.js, an adapter or this package makes of connection settings. */
 function isConnected(given: unknown): boolean {
-  return ['query', 'execute', 'unsafe', 'connect'].some(
+  return ['query', 'execute', 'unsafe', 'connect', 'subscribe'].some(
     (method) => typeof (given as Record<string, unknown>)[method] === 'function',
   )
 }
@@ -139,7 +139,8 @@ function layer(name: string, options: ConnectionOptions): ConnectionLayer {
     if (value === undefined || value === null) return undefined
     if (typeof value === 'string') return value
     if (keyword === 'password' && typeof value === 'function') return undefined
-    if (!TEXTS.has(keyword) && (typeof value === 'number' || typeof value === 'boolean')) return String(value)
+    if (!TEXTS.has(keyword) && typeof value === 'number') return String(value)
+    if (!TEXTS.has(keyword) && typeof value === 'boolean') return value ? '1' : '0'
     throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`)
   }
   const { connectionTimeoutMillis: timeout } = options

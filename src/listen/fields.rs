@@ -135,6 +135,10 @@ impl Fields {
             "password" => return self.password = Some(Password::Fixed(value)),
             "dbname" => &mut self.database,
             "sslmode" => &mut self.ssl_mode,
+            "requiressl" if value.starts_with('1') => {
+                self.ssl_mode.get_or_insert_with(|| "require".into());
+                return;
+            }
             "sslrootcert" => return self.ssl_root_cert = file(value),
             "sslcert" => return self.ssl_cert = file(value),
             "sslkey" => return self.ssl_key = file(value),
@@ -157,8 +161,6 @@ impl Fields {
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let mut fields = Self {
-            // The oldest of the variables, which libpq still reads.
-            ssl_mode: get("PGREQUIRESSL").filter(|value| value.starts_with('1')).map(|_| "require".into()),
             ssl_directory: get("HOME").map(|home| PathBuf::from(home).join(".postgresql")),
             default_user: get("USER"),
             ..Self::default()

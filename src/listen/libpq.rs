@@ -40,9 +40,9 @@ const fn setting(
     Setting { keyword, variable, handling, note }
 }
 
-/// The settings of libpq 18, and `servicefile` of its successor.
+/// The settings of libpq 18, `servicefile` of its successor, and the older `requiressl`, which it still takes.
 #[rustfmt::skip]
-pub(super) const SETTINGS: [Setting; 51] = [
+pub(super) const SETTINGS: [Setting; 52] = [
     setting("host", "PGHOST", Honoured, "a name, an address or a socket directory; several are tried in order"),
     setting("hostaddr", "PGHOSTADDR", Honoured, "the address to dial; `host` is then the name for TLS alone"),
     setting("port", "PGPORT", Honoured, ""),
@@ -58,6 +58,7 @@ pub(super) const SETTINGS: [Setting; 51] = [
     setting("options", "PGOPTIONS", Honoured, ""),
     setting("target_session_attrs", "PGTARGETSESSIONATTRS", Honoured, "`any`, `read-write` or `primary`; others are refused, since a standby has no LISTEN"),
     setting("sslmode", "PGSSLMODE", Honoured, ""),
+    setting("requiressl", "PGREQUIRESSL", Honoured, "`1` is `sslmode=require` where no mode is given beside it"),
     setting("sslrootcert", "PGSSLROOTCERT", Honoured, ""),
     setting("sslcert", "PGSSLCERT", Honoured, ""),
     setting("sslkey", "PGSSLKEY", Honoured, ""),

@@ -46,21 +46,24 @@ impl Fields {
             database: set(database)?,
             ..Self::default()
         };
-        // Other ways to say it; sslmode is the most exact one.
-        let mut mode = None;
+        // Another way to say it, which node-postgres and JDBC know; sslmode is the more exact one.
+        let (mut mode, mut exact) = (None, false);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*key, &*value) {
-                // That of node-postgres and JDBC.
                 ("ssl", "true" | "1") => mode = Some("verify-full"),
                 ("ssl", "false" | "0") => mode = Some("disable"),
                 ("ssl", _) => return Err(invalid("ssl must be true or false")),
-                // What libpq had before.
-                ("requiressl", "1") => mode = Some("require"),
-                ("requiressl", _) => mode = Some("prefer"),
-                _ => fields.set(&key, value.into_owned()),
+                _ => {
+                    exact |= key == "sslmode";
+                    fields.set(&key, value.into_owned());
+                }
             }
         }
-        fields.ssl_mode = fields.ssl_mode.or(mode.map(str::to_owned));
+        if let Some(mode) = mode
+            && !exact
+        {
+            fields.ssl_mode = Some(mode.into());
+        }
         Ok(fields)
     }
 }
@@ -128,7 +131,10 @@ mod tests {
         let mode = |query: &str| url(&format!("postgres://h/d?{query}")).ssl_mode;
         assert_eq!(mode("ssl=true").as_deref(), Some("verify-full"));
         assert_eq!(mode("requiressl=1").as_deref(), Some("require"));
+        assert_eq!(mode("requiressl=0"), None);
+        assert_eq!(mode("requiressl=1&ssl=true").as_deref(), Some("verify-full"));
         assert_eq!(mode("sslmode=disable&ssl=1&requiressl=1").as_deref(), Some("disable"));
+        assert_eq!(mode("requiressl=1&sslmode=disable").as_deref(), Some("disable"));
     }
 
     #[test]
