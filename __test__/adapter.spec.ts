@@ -49,7 +49,7 @@ after(async () => {
   await elsewhere?.dispose()
 })
 
-/** Runs statements in a database, by connections that nobody else can see. */
+/** Runs statements in a database, by connections that are its own. */
 function runner(url: string): Run {
   const pool = pools.get(url) ?? new Pool({ connectionString: url })
   pools.set(url, pool)

@@ -20,7 +20,7 @@ impl Fields {
         };
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = base.split_once('/').unwrap_or((base, ""));
-        // A raw @ in a password is not valid, but it is what people write, and it does no harm. A raw / or ? in one does:
+        // A raw @ in a password is not valid, but common, and it does no harm. A raw / or ? in one does:
         // what follows would be taken for a setting, which messages show. The @ that ends the password then follows
         // too, so no @ is taken there.
         if database.contains('@') || query.contains('@') {
