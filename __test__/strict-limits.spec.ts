@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from 'pg'
-import { notifyQuery } from '../index.js'
+import { encodeRealmInvalidation, notifyQuery } from '../index.js'
 import { adminOf, proxyTo } from './support/listening'
 import { PostgresServer, TINY_QUEUE, skipWithoutTinyQueue } from './support/postgres'
 import { createTable, database, participant, rowsOf, somebodyWaits } from './support/strict'
@@ -140,7 +140,8 @@ test('a full notification queue loses nothing', { skip: skipWithoutTinyQueue() }
   await idler.query('LISTEN something')
   await idler.query('BEGIN')
   await idler.query('SELECT 1')
-  const junk = notifyQuery(Array.from({ length: 50 }, (_, i) => `${i}`.padEnd(7_000, '.')))
+  const realms = Array.from({ length: 50 }, (_, i) => `${i}`.padEnd(6_900, '.'))
+  const junk = notifyQuery(realms.map(encodeRealmInvalidation))
   await assert.rejects(
     (async () => {
       for (;;) await client.query(junk)
