@@ -8,6 +8,7 @@ import { type CheckName, type DoctorCheck, renderReport } from '../ts/cli/report
 
 const FACTS = {
   version: '18.4',
+  encoding: 'UTF8',
   session: { user: 'app', database: 'shop' },
   tls: { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' },
   queue: 0,
@@ -92,6 +93,15 @@ describe('checks', () => {
     const { status, listens, checks } = diagnose(findings())
     assert.deepEqual([status, listens], ['ok', true])
     assert(checks.every(({ status: how, advice }) => how === 'ok' && advice === undefined))
+  })
+
+  test('only UTF8 is an encoding from which every notification can be converted', () => {
+    assert.equal(check('encoding', {}).status, 'ok')
+    for (const encoding of ['WIN1252', 'LATIN1', 'SQL_ASCII']) {
+      const { status, message, advice } = check('encoding', { encoding })
+      assert.equal(status, 'warning')
+      assert(message.includes(encoding) && advice !== undefined)
+    }
   })
 
   test('TLS counts on the way, not on one machine', () => {
@@ -186,7 +196,7 @@ describe('checks', () => {
     const { status, checks } = diagnose(findings({}, { facts }))
     assert.equal(status, 'ok')
     const unknown = checks.filter(({ status: how }) => how === 'unknown')
-    assert.equal(unknown.length, 7)
+    assert.equal(unknown.length, 8)
     assert(unknown.every(({ message }) => message.includes('permission denied')))
   })
 

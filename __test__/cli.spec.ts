@@ -73,6 +73,7 @@ describe('doctor', () => {
       [
         'connection',
         'version',
+        'encoding',
         'tls',
         'listen',
         'echo',

@@ -18,6 +18,7 @@ const nothing = {
   globalBumps: 0,
   malformed: 0,
   gaps: 0,
+  undecodable: 0,
   reconnects: 0,
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,19 @@ pub enum Error {
     /// The connection ended without an error of its own.
     #[error("the connection was closed by the server")]
     ConnectionClosed,
+    /// A notification came that has no meaning in UTF-8: the server could not convert it from the database's encoding,
+    /// or did not try. Whatever else came with it is lost as well.
+    #[error(
+        "a notification cannot be converted from {encoding}, the encoding of the database, to UTF-8 ({}); every role \
+         that can connect can send one: only a database with the encoding UTF8 is safe from it",
+        describe(source)
+    )]
+    Undecodable {
+        /// The encoding of the database, as the server calls it.
+        encoding: String,
+        /// What the server said, or our decoder.
+        source: Arc<tokio_postgres::Error>,
+    },
     /// Our own echo did not come back in time: the connection looks alive and delivers nothing.
     #[error("no echo came back within {} ms: the connection delivers nothing", .limit.as_millis())]
     HeartbeatTimeout {
@@ -168,6 +182,7 @@ impl Error {
             Self::ServerUnavailable(_) => "PGGEN_SERVER_UNAVAILABLE",
             Self::Server(_) => "PGGEN_SERVER_ERROR",
             Self::ConnectionLost(_) | Self::ConnectionClosed => "PGGEN_CONNECTION_LOST",
+            Self::Undecodable { .. } => "PGGEN_UNDECODABLE",
             Self::HeartbeatTimeout { .. } => "PGGEN_HEARTBEAT_TIMEOUT",
             Self::Panic(_) => "PGGEN_PANIC",
             Self::Thread(_) => "PGGEN_THREAD",
@@ -182,6 +197,14 @@ impl Error {
     #[must_use]
     pub fn sql_state(&self) -> Option<&str> {
         self.postgres().and_then(tokio_postgres::Error::code).map(SqlState::code)
+    }
+
+    /// What ended a session that listens, in a database with this encoding, or a statement of it.
+    pub(crate) fn while_listening(error: tokio_postgres::Error, encoding: &str) -> Self {
+        if is_undecodable(&error) {
+            return Self::Undecodable { encoding: encoding.to_owned(), source: Arc::new(error) };
+        }
+        error.into()
     }
 
     /// Whether waiting may heal it. A first start gives up at once on what does not; a listener that has been
@@ -226,7 +249,8 @@ impl Error {
             | Self::PermissionDenied(e)
             | Self::ServerUnavailable(e)
             | Self::Server(e)
-            | Self::ConnectionLost(e) => Some(e),
+            | Self::ConnectionLost(e)
+            | Self::Undecodable { source: e, .. } => Some(e),
             Self::Explained { error, .. } => error.postgres(),
             _ => None,
         }
@@ -278,6 +302,17 @@ const NO_PASSWORD: &str = "password missing";
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is ruled out")]
 pub(crate) struct RuledOut(pub &'static str);
+
+/// Whether it is about a notification's bytes. It may come in place of a statement's own answer. An error about the
+/// statement's bytes has a position in it: names that the encoding may not have are sent as escapes.
+fn is_undecodable(error: &tokio_postgres::Error) -> bool {
+    if let Some(db) = error.as_db_error() {
+        let unconvertible = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
+        return unconvertible.contains(db.code()) && db.position().is_none();
+    }
+    // Of SQL_ASCII nothing is converted; the library finds out.
+    inner(error).is_some_and(|inner| inner.is::<Utf8Error>())
+}
 
 /// Whether the resolver could not be asked, and not whether it knew no such name. The standard library keeps the C
 /// library's text of the difference, but not its number.

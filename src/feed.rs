@@ -55,6 +55,8 @@ pub struct Tally {
     pub malformed: u64,
     /// Times a session was lost.
     pub gaps: u64,
+    /// How many of them were for a notification that could not be converted to UTF-8.
+    pub undecodable: u64,
     /// Times a lost session was replaced.
     pub reconnects: u64,
     /// When the latest notification came.
@@ -284,7 +286,12 @@ impl Sink for Attached {
                     guard.lost();
                 }
                 feed.disconnected();
-                feed.tally.lock().gaps += 1;
+                let undecodable = u64::from(matches!(error, Error::Undecodable { .. }));
+                {
+                    let mut tally = feed.tally.lock();
+                    tally.gaps += 1;
+                    tally.undecodable += undecodable;
+                }
                 feed.outbox.report(lost(error));
             }
             Event::Retrying { attempt, error } => {

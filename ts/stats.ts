@@ -10,6 +10,11 @@ export interface ConnectionStats {
   since: Date
   /** Times the connection was lost. */
   gaps: number
+  /**
+   * How many of these were for a notification that could not be converted to UTF-8. They happen only in a database with
+   * another encoding.
+   */
+  undecodable: number
   /** Times a lost connection was replaced. */
   reconnects: number
   /** When the latest heartbeat came back. */
@@ -44,12 +49,13 @@ export interface ListenerStats extends ConnectionStats {
 /** What a feed has counted, and the state of its run, as users are told of them. */
 export function connectionStats(
   { name, since }: { name: ListenerState; since: Date },
-  { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server }: ReturnType<typeof tally>,
+  { gaps, undecodable, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server }: ReturnType<typeof tally>,
 ): ConnectionStats {
   return {
     state: name,
     since,
     gaps,
+    undecodable,
     reconnects,
     ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
     ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),

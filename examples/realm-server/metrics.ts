@@ -11,6 +11,7 @@ const COUNTED: [name: string, help: string, read: Read][] = [
   ['global_bumps', 'Times a notification invalidated everything', (stats) => stats.globalBumps],
   ['malformed', 'Payloads that were no invalidation', (stats) => stats.malformed],
   ['gaps', 'Times the connection was lost', (stats) => stats.gaps],
+  ['undecodable', 'Times that was for a notification not to be converted', (stats) => stats.undecodable],
   ['reconnects', 'Times a lost connection was replaced', (stats) => stats.reconnects],
 ]
 

@@ -16,8 +16,9 @@ pub struct Fact {
 
 /// Every question and how it is asked: a query of one column, in JSON, and at most one row. Qualified as in
 /// [`sql`](super::sql).
-pub(super) const QUESTIONS: [(&str, &str); 7] = [
+pub(super) const QUESTIONS: [(&str, &str); 8] = [
     ("version", "SELECT pg_catalog.to_json(pg_catalog.current_setting('server_version'))"),
+    ("encoding", "SELECT pg_catalog.to_json(pg_catalog.current_setting('server_encoding'))"),
     (
         "session",
         "SELECT pg_catalog.json_build_object('user', current_user, 'database', pg_catalog.current_database())",

@@ -18,6 +18,8 @@ use crate::error::Error;
 /// A connection, as far as it is read.
 pub(super) struct Inbox {
     messages: Messages,
+    /// The encoding of the database.
+    encoding: String,
     /// Why nothing comes any more.
     ended: Option<Error>,
     /// Ours alone, by its random name.
@@ -35,13 +37,19 @@ impl Inbox {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let encoding = connection.parameter("server_encoding").unwrap_or_default().to_owned();
         // As a stream: awaiting it as a future would throw its notifications away.
-        Self::of(stream::poll_fn(move |cx| connection.poll_message(cx)).boxed())
+        Self::of(stream::poll_fn(move |cx| connection.poll_message(cx)).boxed(), encoding)
     }
 
-    fn of(messages: Messages) -> Self {
+    fn of(messages: Messages, encoding: String) -> Self {
         let echo_channel = format!("pggen_echo_{}", nonce());
-        Self { messages, ended: None, echo_channel, expected: HashMap::new() }
+        Self { messages, encoding, ended: None, echo_channel, expected: HashMap::new() }
+    }
+
+    /// The encoding of the database, as the server calls it.
+    pub fn encoding(&self) -> &str {
+        &self.encoding
     }
 
     /// Where to send what [`expect`](Self::expect) gives.
@@ -91,6 +99,17 @@ impl Inbox {
         .await
     }
 
+    /// Waits for the answer to a statement of a session that listens while handing on whatever arrives. What is wrong
+    /// with a notification may come as the statement's answer.
+    pub async fn answer<T>(
+        &mut self,
+        sink: &dyn Sink,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let answer = self.during(sink, statement).await?;
+        answer.map_err(|error| Error::while_listening(error, &self.encoding))
+    }
+
     pub async fn until_heard(&mut self, nonce: &str, sink: &dyn Sink) -> Result<(), Error> {
         while self.expects(nonce) {
             self.receive(sink).await?;
@@ -119,7 +138,7 @@ impl Inbox {
                 }
                 return Poll::Ready(Ok(()));
             }
-            Some(Err(error)) => error.into(),
+            Some(Err(error)) => Error::while_listening(error, &self.encoding),
             None => Error::ConnectionClosed,
         };
         Poll::Ready(Err(self.ended.insert(reason).clone()))
@@ -175,7 +194,7 @@ mod tests {
             was_read.store(true, Ordering::Relaxed);
             Poll::Ready(Some(end.take().expect("read once")))
         });
-        (Inbox::of(messages.boxed()), reason, read)
+        (Inbox::of(messages.boxed(), "UTF8".to_owned()), reason, read)
     }
 
     /// What comes of work that goes on at once.

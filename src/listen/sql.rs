@@ -55,13 +55,31 @@ pub(super) const NOTHING: &str = "";
 /// the queue grows; one that was full would stay so until somebody asks.
 pub(super) const LOOK_FOR_ROOM: &str = "SELECT pg_catalog.pg_notification_queue_usage()";
 
-/// Subscribes to every channel in one transaction: all of them, or an error.
-pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>) -> String {
+/// Subscribes to every channel in one transaction: all of them, or an error. `encoding` is that of the database.
+pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>, encoding: &str) -> String {
     channels
         .into_iter()
-        .map(|channel| format!("LISTEN {}", escape_identifier(channel)))
+        .map(|channel| format!("LISTEN {}", name_of_channel(channel, encoding)))
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// A name that the encoding may not have is written in ASCII, with escapes: then the server's error has a position,
+/// which tells it from the error of a notification.
+fn name_of_channel(channel: &str, encoding: &str) -> String {
+    if channel.is_ascii() || encoding == "UTF8" || encoding == "SQL_ASCII" {
+        return escape_identifier(channel);
+    }
+    let escaped: String = channel
+        .chars()
+        .map(|c| match c {
+            '"' => r#""""#.to_owned(),
+            '\\' => r"\\".to_owned(),
+            c if c.is_ascii() => c.to_string(),
+            c => format!("\\+{:06x}", u32::from(c)),
+        })
+        .collect();
+    format!("U&\"{escaped}\"")
 }
 
 /// Ends the subscription to a channel.
@@ -123,7 +141,16 @@ mod tests {
 
     #[test]
     fn channels_are_quoted_and_subscribed_together() {
-        assert_eq!(listen(["plain", r#"od"d; --"#]), r#"LISTEN "plain"; LISTEN "od""d; --""#);
+        assert_eq!(listen(["plain", r#"od"d; --"#], "UTF8"), r#"LISTEN "plain"; LISTEN "od""d; --""#);
+    }
+
+    #[test]
+    fn a_name_that_the_encoding_may_not_have_is_escaped() {
+        assert_eq!(listen([r#"a\"é😀"#], "WIN1252"), r#"LISTEN U&"a\\""\+0000e9\+01f600""#);
+        assert_eq!(listen([r"a\b"], "WIN1252"), r#"LISTEN "a\b""#);
+        for whole in ["UTF8", "SQL_ASCII"] {
+            assert_eq!(listen(["é"], whole), r#"LISTEN "é""#);
+        }
     }
 
     #[test]

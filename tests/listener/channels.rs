@@ -14,7 +14,7 @@ use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// What a subscriber was told: `"listening"`, `"heard PAYLOAD"`, `"lost"`, …
 #[derive(Default)]
-struct Ear {
+pub struct Ear {
     told: Mutex<Vec<String>>,
     more: Condvar,
     panics_at: Mutex<Option<&'static str>>,
@@ -52,13 +52,13 @@ impl Sink for Ear {
     }
 }
 
-fn subscribed(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+pub fn subscribed(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
     let (subscription, ear) = subscribing(listener, channel);
     wait(|reply| subscription.when_listening(reply)).unwrap();
     (subscription, ear)
 }
 
-fn subscribing(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+pub fn subscribing(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
     let ear = Arc::new(Ear::default());
     (listener.subscribe(channel, Arc::clone(&ear) as Arc<dyn Sink>, DEADLINE).unwrap(), ear)
 }
@@ -359,7 +359,8 @@ fn a_channel_that_the_server_refuses_fails_those_who_wait_for_it_and_nobody_else
     url.set_path(&name);
     let harness = Harness::new();
     let listener = harness.listen(url.as_str(), patient());
-    let (other, _) = subscribed(&listener, "café");
+    let odd = r#"ca"f\é"#;
+    let (other, ear) = subscribed(&listener, odd);
     let refused: Vec<_> = (0..3).map(|_| subscribing(&listener, "канал")).collect();
     for (subscription, ear) in &refused {
         let error = wait(|reply| subscription.when_listening(reply)).unwrap_err();
@@ -370,6 +371,8 @@ fn a_channel_that_the_server_refuses_fails_those_who_wait_for_it_and_nobody_else
     }
     let there = Admin::connect(url.as_str());
     harness.assert_hears(&there);
+    there.notify(odd, "here");
+    ear.wait_for("heard here", 1);
     assert_eq!(other.state().0, State::Listening);
     assert_eq!(harness.record.count("lost"), 0);
     shut_down(&listener);

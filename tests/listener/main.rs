@@ -7,6 +7,7 @@ mod support;
 
 mod channels;
 mod chaos;
+mod encodings;
 mod examine;
 mod failover;
 mod faults;

@@ -111,7 +111,7 @@ fn a_server_that_stalls_during_the_proof_is_no_pooler() {
 }
 
 #[cfg(unix)]
-fn signal(signal: &str, pid: i32) {
+pub fn signal(signal: &str, pid: i32) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 

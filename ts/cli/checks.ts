@@ -7,6 +7,7 @@ import type { CheckName, CheckStatus, DoctorCheck, DoctorReport } from './report
 /** What native code asks the server, as the server answers it; see src/listen/facts.rs. */
 interface Facts {
   version?: string
+  encoding?: string
   session?: { user: string; database: string }
   tls?: { version: string; cipher: string }
   queue?: number
@@ -57,6 +58,7 @@ export function diagnose(found: Findings): DoctorReport {
   if (found.address !== undefined) {
     checks.push(
       facts.version === undefined ? unless('version', 'version') : checkVersion(facts.version),
+      facts.encoding === undefined ? unless('encoding', 'encoding') : checkEncoding(facts.encoding),
       refused.has('tls') && refused.get('tls') === undefined ? checkTls(found, facts) : unless('tls', 'tls'),
       checkListen(found),
       ...(found.listens ? [checkEcho(found)] : []),
@@ -131,6 +133,17 @@ function checkVersion(version: string): DoctorCheck {
     status: 'warning',
     message: `PostgreSQL ${version}, which has ${bugs.length === 1 ? 'a known bug' : 'known bugs'}: ${bugs.map(({ what, see }) => `${what} (${see})`).join('; ')}`,
     advice: `update to PostgreSQL ${releaseWithoutBugs(version)} or later`,
+  }
+}
+
+function checkEncoding(encoding: string): DoctorCheck {
+  if (encoding === 'UTF8') return { check: 'encoding', status: 'ok', message: 'the encoding is UTF8' }
+  return {
+    check: 'encoding',
+    status: 'warning',
+    message: `the encoding is ${encoding}: a notification that cannot be converted to UTF-8 ends a listener's session, and every role that can connect can send one`,
+    advice:
+      'move to a database with the encoding UTF8; until then let nobody connect who is not trusted, and watch undecodable in stats()',
   }
 }
 

@@ -7,6 +7,7 @@ export type CheckStatus = 'ok' | 'warning' | 'problem' | 'unknown'
 export type CheckName =
   | 'connection'
   | 'version'
+  | 'encoding'
   | 'tls'
   | 'listen'
   | 'echo'
