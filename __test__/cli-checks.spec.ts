@@ -21,6 +21,7 @@ const FACTS = {
     hiddenStandbys: 0,
   },
   listeners: { hidden: 0, sessions: [] },
+  locks: { holders: [], waiting: [] },
 }
 
 /** What is found at a server that is far away and in the best of health, but for this. */
@@ -170,6 +171,40 @@ describe('checks', () => {
     assert.match(look([stuck]).advice ?? '', /7/)
   })
 
+  test('who holds the locks of strict mode, for how long, and who waits', () => {
+    const holder = {
+      pid: 7,
+      user: 'app',
+      application: 'shop',
+      state: 'idle in transaction',
+      mode: 'ShareLock',
+      everything: true,
+      seconds: 1,
+    }
+    const waiter = { pid: 8, user: 'app', application: 'shop', seconds: 0.1, blockedBy: [7] }
+    const look = (holders: object[], waiting: object[] = []): DoctorCheck =>
+      check('locks', { locks: { holders, waiting } })
+    assert.deepEqual(
+      [look([]).status, look([holder]).status, look([holder], [waiter]).status],
+      ['ok', 'ok', 'ok'],
+    )
+    assert.equal(look([{ ...holder, seconds: null, state: null }]).status, 'ok')
+    for (const found of [
+      look([holder, { ...holder, everything: false, seconds: 11 }]),
+      look([holder], [{ ...waiter, seconds: 2 }]),
+    ]) {
+      assert.equal(found.status, 'warning')
+      assert.match(found.message, /shop as app \(7\), idle in transaction/)
+      assert.match(found.advice ?? '', /pg_terminate_backend/)
+    }
+    assert.match(look([holder], [{ ...waiter, seconds: 2 }]).message, /8 waits for 7, 2 s$/)
+    const prepared = { ...holder, pid: null, user: null, application: null, state: null, seconds: null }
+    assert.deepEqual(
+      [look([prepared]).status, /a prepared/.test(look([prepared]).message)],
+      ['warning', true],
+    )
+  })
+
   test('connections that are left', () => {
     for (const [used, status] of [
       [95, 'ok'],
@@ -196,7 +231,7 @@ describe('checks', () => {
     const { status, checks } = diagnose(findings({}, { facts }))
     assert.equal(status, 'ok')
     const unknown = checks.filter(({ status: how }) => how === 'unknown')
-    assert.equal(unknown.length, 8)
+    assert.equal(unknown.length, 9)
     assert(unknown.every(({ message }) => message.includes('permission denied')))
   })
 

@@ -79,6 +79,7 @@ describe('doctor', () => {
         'echo',
         'queue',
         'listeners',
+        'locks',
         'connections',
         'replication',
         'timeouts',

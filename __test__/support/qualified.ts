@@ -57,7 +57,8 @@ function relies(tokens: Token[], at: number): boolean {
   if (UNQUALIFIABLE.has(word)) return true
   if (word === 'distinct' && (text(-1) === 'is' || text(-2) === 'is')) return true
   if (word === 'case' && text(1) !== 'when') return true
-  if (word === 'from' || word === 'join' || word === 'into' || word === 'update') return names(tokens, at)
+  if (word === 'from' || word === 'join' || word === 'into' || word === 'update')
+    return tokens[0]!.text !== 'revoke' && names(tokens, at)
   if (word === 'as' && opener(tokens, at) === 'cast') return !inCatalog(tokens, at + 1)
   return text(1) === '(' && !KEYWORDS.has(word) && text(-1) !== 'as' && !isWith(tokens, at)
 }

@@ -16,7 +16,7 @@ pub struct Fact {
 
 /// Every question and how it is asked: a query of one column, in JSON, and at most one row. Qualified as in
 /// [`sql`](super::sql).
-pub(super) const QUESTIONS: [(&str, &str); 8] = [
+pub(super) const QUESTIONS: [(&str, &str); 9] = [
     ("version", "SELECT pg_catalog.to_json(pg_catalog.current_setting('server_version'))"),
     ("encoding", "SELECT pg_catalog.to_json(pg_catalog.current_setting('server_encoding'))"),
     (
@@ -32,6 +32,7 @@ pub(super) const QUESTIONS: [(&str, &str); 8] = [
     ("connections", CONNECTIONS),
     ("settings", SETTINGS),
     ("listeners", LISTENERS),
+    ("locks", LOCKS),
 ];
 
 /// How many there may be of users without privileges, and how many there are. Whose sessions are kept from us shows
@@ -70,3 +71,25 @@ const LISTENERS: &str = "SELECT pg_catalog.json_build_object( \
         FROM pg_catalog.pg_stat_activity \
         WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database() \
             AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()) AS session";
+
+/// Who holds the advisory locks of strict mode in this database, and who waits for them. PostgreSQL does not say since
+/// when a lock is held: for a transaction it is not longer than since its begin, for a session that is idle at least
+/// since it became so. Whose sessions are kept from us shows neither.
+const LOCKS: &str = "SELECT pg_catalog.json_build_object( \
+    'holders', COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object( \
+        'pid', held.pid, 'user', usename, 'application', application_name, 'state', state, 'mode', mode, \
+        'everything', classid OPERATOR(pg_catalog.=) 1885824865, \
+        'seconds', EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) \
+            COALESCE(xact_start, state_change)) \
+    ) ORDER BY held.pid) FILTER (WHERE granted), '[]'), \
+    'waiting', COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object( \
+        'pid', held.pid, 'user', usename, 'application', application_name, \
+        'seconds', EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) waitstart), \
+        'blockedBy', pg_catalog.to_json(pg_catalog.pg_blocking_pids(held.pid)) \
+    ) ORDER BY held.pid) FILTER (WHERE NOT granted), '[]')) \
+    FROM pg_catalog.pg_locks AS held \
+    LEFT JOIN pg_catalog.pg_stat_activity AS session ON session.pid OPERATOR(pg_catalog.=) held.pid \
+    WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND objsubid OPERATOR(pg_catalog.=) 2 \
+        AND classid OPERATOR(pg_catalog.=) ANY (ARRAY[1885824865, 1885824882]) \
+        AND database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database \
+            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";

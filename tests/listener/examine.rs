@@ -156,6 +156,41 @@ fn what_is_kept_from_the_unprivileged_is_counted() {
 }
 
 #[test]
+fn who_holds_the_locks_of_strict_mode_and_who_waits_for_them() {
+    let database = Database::create();
+    let none = fact(&look(&database.url), "locks");
+    assert_eq!(none, json!({ "holders": [], "waiting": [] }));
+
+    let pid = |admin: &Admin| admin.query("SELECT pg_backend_pid()")[0][0].as_ref().unwrap().parse().unwrap();
+    let (idle, persisting, invalidating) = (database.admin(), database.admin(), database.admin());
+    let pids: [i64; 3] = [pid(&idle), pid(&persisting), pid(&invalidating)];
+    // A session's lock, a transaction's, others that look like ours, and one that is waited for.
+    idle.execute("SELECT pg_advisory_lock(1885824882, -7), pg_advisory_lock(1, 0)");
+    idle.execute("SELECT pg_advisory_lock((1885824865::int8 << 32) + 5)");
+    persisting.execute("BEGIN; SELECT pg_advisory_xact_lock_shared(1885824865, 0)");
+    std::thread::scope(|scope| {
+        scope.spawn(|| invalidating.execute("SELECT pg_advisory_xact_lock(1885824882, -7)"));
+        let admin = database.admin();
+        let wait = format!("SELECT FROM pg_locks WHERE NOT granted AND pid = {}", pids[2]);
+        until("a wait", || !admin.query(&wait).is_empty());
+        let locks = fact(&look(&database.url), "locks");
+        idle.execute("SELECT pg_advisory_unlock_all()");
+        let mut held: Vec<_> = locks["holders"].as_array().unwrap().iter().collect();
+        held.sort_by_key(|holder| holder["everything"].as_bool());
+        let [realm, everything] = held[..] else { panic!("{locks}") };
+        assert_eq!((&realm["pid"], &realm["mode"]), (&json!(pids[0]), &json!("ExclusiveLock")));
+        assert_eq!((&everything["pid"], &everything["mode"]), (&json!(pids[1]), &json!("ShareLock")));
+        assert_eq!(everything["state"], "idle in transaction");
+        assert!(
+            held.iter().all(|holder| holder["seconds"].as_f64() >= Some(0.0) && holder["user"].is_string())
+        );
+        let [waiter] = &locks["waiting"].as_array().unwrap()[..] else { panic!("{locks}") };
+        assert_eq!((&waiter["pid"], &waiter["blockedBy"]), (&json!(pids[2]), &json!([pids[0]])));
+        assert!(waiter["seconds"].as_f64() >= Some(0.0));
+    });
+}
+
+#[test]
 fn it_is_told_what_was_checked_of_the_server() {
     let server = &*tls::SERVER;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/ca.crt");

@@ -2,7 +2,8 @@
 import type { Failure, Findings } from '#binding'
 
 import { bugsOf, releaseWithoutBugs } from './bugs'
-import type { CheckName, CheckStatus, DoctorCheck, DoctorReport } from './report'
+import { checkLocks } from './lock-holders'
+import type { CheckName, CheckStatus, DoctorCheck, DoctorReport, LockHolder, LockWaiter } from './report'
 
 /** What native code asks the server, as the server answers it; see src/listen/facts.rs. */
 interface Facts {
@@ -20,6 +21,7 @@ interface Facts {
     hiddenStandbys: number
   }
   listeners?: { hidden: number; sessions: Session[] }
+  locks?: { holders: LockHolder[]; waiting: LockWaiter[] }
 }
 
 interface Session {
@@ -64,6 +66,7 @@ export function diagnose(found: Findings): DoctorReport {
       ...(found.listens ? [checkEcho(found)] : []),
       facts.queue === undefined ? unless('queue', 'queue') : checkQueue(facts.queue),
       facts.listeners ? checkListeners(facts.listeners) : unless('listeners', 'listeners'),
+      facts.locks ? checkLocks(facts.locks) : unless('locks', 'locks'),
       facts.connections ? checkConnections(facts.connections) : unless('connections', 'connections'),
       facts.settings ? checkReplication(facts.settings) : unless('settings', 'replication'),
       facts.settings ? checkTimeouts(facts.settings) : unless('settings', 'timeouts'),
@@ -80,14 +83,24 @@ function worst(checks: DoctorCheck[]): DoctorReport['status'] {
 
 function measured(found: Findings, facts: Facts): DoctorReport['measured'] {
   const { address, server, echoesMs: echoMs } = found
-  const { version, session, queue, connections } = facts
+  const { version, session, queue, connections, locks } = facts
   const listeners = facts.listeners?.sessions.map(({ pid, user, application, state }) => ({
     pid,
     user,
     application,
     state,
   }))
-  const all = { address, version, ...session, server, echoMs, queueUsage: queue, listeners, connections }
+  const all = {
+    address,
+    version,
+    ...session,
+    server,
+    echoMs,
+    queueUsage: queue,
+    listeners,
+    locks,
+    connections,
+  }
   return Object.fromEntries(
     Object.entries(all).filter(([, value]) => value !== undefined),
   ) as DoctorReport['measured']

@@ -13,6 +13,7 @@ export type CheckName =
   | 'echo'
   | 'queue'
   | 'listeners'
+  | 'locks'
   | 'connections'
   | 'replication'
   | 'timeouts'
@@ -32,6 +33,38 @@ export interface DoctorCheck {
   code?: string
   /** PostgreSQL's five characters, if the server reported the failure. */
   sqlState?: string
+}
+
+/** A session that holds an advisory lock of strict mode. */
+export interface LockHolder {
+  /** The process id of its backend; `null` for a prepared transaction. */
+  pid: number | null
+  /** Its role; `null` for a prepared transaction. */
+  user: string | null
+  /** Its `application_name`. */
+  application: string | null
+  /** As `pg_stat_activity` has it; `null` where it is hidden from this role. */
+  state: string | null
+  /** `ShareLock` or `ExclusiveLock`. */
+  mode: string
+  /** Whether it is the lock on everything, and not one on a realm. */
+  everything: boolean
+  /** Since when its transaction lasts, or since when the session is idle, in seconds; `null` where that is hidden. */
+  seconds: number | null
+}
+
+/** A session that waits for an advisory lock of strict mode. */
+export interface LockWaiter {
+  /** The process id of its backend. */
+  pid: number
+  /** Its role. */
+  user: string
+  /** Its `application_name`. */
+  application: string
+  /** How long it has been waiting, in seconds. */
+  seconds: number | null
+  /** The process ids of the backends that it waits for. */
+  blockedBy: number[]
 }
 
 /** What `pg-generations doctor --json` prints. It grows, and keeps what stands here. */
@@ -60,6 +93,8 @@ export interface DoctorReport {
     queueUsage?: number
     /** Sessions of the database that look like listeners, without the doctor's own. */
     listeners?: { pid: number; user: string; application: string; state: string | null }[]
+    /** What holds the advisory locks of strict mode in the database, and what waits for them. */
+    locks?: { holders: LockHolder[]; waiting: LockWaiter[] }
     /** Clients' connections to the server now, and how many an ordinary role can make. */
     connections?: { used: number; limit: number }
   }
