@@ -37,6 +37,7 @@ const SURROUNDINGS = `
     function prerender(...of: string[]): Promise<Result>
     function persist(...what: unknown[]): Promise<void>
     function readFromDatabaseOrPrerenderAgain(url: string): Promise<Result>
+    function realmOf(url: string): string
     const realm: string
     const url: string
     const moduleURLs: string[]
@@ -127,10 +128,11 @@ test('SQL says what the package says', async (t) => {
 })
 
 test('strict mode runs as it stands on its page, on a pool and on an adapter', async () => {
-  const [adopting, adapting] = blocks().filter(
+  const [adopting, lending, adapting] = blocks().filter(
     ({ place, language }) => place.startsWith('docs/strict-mode.md') && language === 'ts',
   )
-  project.write('strict.mts', `${adopting?.code}\n${SERVED}`)
+  const withoutImports = lending?.code.replaceAll(/^import .*$/gm, '')
+  project.write('strict.mts', `${adopting?.code}\n${withoutImports}\n${SERVED}`)
   project.write('adapter.mts', adapting?.code.replace('interface Connection', 'export $&') ?? '')
   const tsx = pathToFileURL(createRequire(__filename).resolve('tsx')).href
   const printed = project.node(['--import', tsx, 'strict.mts'], { DATABASE_URL: await createDatabase() })
@@ -156,7 +158,7 @@ const SERVED = `
   const B = REALM + 'b.gts'
   let version = 1
 
-  async function prerender(_realm: string, url: string): Promise<{ html: string; dependencies: string[] }> {
+  async function prerender(_realm: string, url: string) {
     const html = 'v' + version
     console.log('built', url, html)
     if (version === 1) {
@@ -165,7 +167,7 @@ const SERVED = `
       // Hears its own notification before it builds again.
       await listener.fence()
     }
-    return { html, dependencies: [B] }
+    return { html, dependencies: [{ realm: REALM, url: B }] }
   }
 
   async function kept(): Promise<void> {
@@ -187,6 +189,7 @@ const SERVED = `
       withConnection((client) => fn({ execute: (sql, options) => execute(client, sql, options?.bind) })),
   }
   await listener.fence()
+  const adapted = new StrictCache({ listener, pool: lend(adapter) })
   const snapshot = generations.snapshot()
   const job = {
     snapshot,
@@ -194,10 +197,10 @@ const SERVED = `
     write: (client: { query(text: string, values?: unknown[]): Promise<unknown> }) =>
       client.query('INSERT INTO modules (url, realm_url, html) VALUES ($1, $2, $3)', [A, REALM, 'v3']),
   }
-  console.log('adapter:', (await cache.persist(lend(adapter), job)).outcome)
+  console.log('adapter:', (await adapted.persist(job)).outcome)
   await kept()
-  await cache.clearAll(lend(adapter), { delete: (client) => client.query('DELETE FROM modules') })
-  console.log('adapter:', (await cache.persist(lend(adapter), job)).outcome)
+  await adapted.clearAll({ delete: (client) => client.query('DELETE FROM modules') })
+  console.log('adapter:', (await adapted.persist(job)).outcome)
   await listener.shutDown()
   await pool.end()
 `

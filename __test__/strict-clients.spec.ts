@@ -12,53 +12,62 @@ test('a client in a transaction is refused, and its transaction is left alone', 
   const client = await connect()
   await client.query('BEGIN')
   await client.query('INSERT INTO modules VALUES ($1)', [MODULE])
-  await assert.rejects(cache.persist(client, job()), { code: 'PGGEN_IN_TRANSACTION' })
-  await assert.rejects(cache.clearAll(client, { delete: () => assert.fail() }), {
+  await assert.rejects(cache.persist(job(), { client }), { code: 'PGGEN_IN_TRANSACTION' })
+  await assert.rejects(cache.clearAll({ delete: () => assert.fail() }, { client }), {
     code: 'PGGEN_IN_TRANSACTION',
   })
   await client.query('COMMIT')
   assert.equal(await rowsOf(client), 1)
   await client.query('BEGIN')
   await assert.rejects(client.query('SELECT 1 / 0'))
-  await assert.rejects(cache.persist(client, job()), { code: '25P02' })
+  await assert.rejects(cache.persist(job(), { client }), { code: 'PGGEN_IN_TRANSACTION' })
 })
 
 test('a client that is in use is refused, and what it is used for goes on', async (t) => {
   const url = await database()
   const { cache, connect, job } = await participant(t, url)
   const client = await connect()
-  const first = cache.persist(client, job())
-  await assert.rejects(cache.persist(client, job()), { code: 'PGGEN_IN_TRANSACTION' })
-  await assert.rejects(
-    cache.clearAll((work) => work(client), { delete: () => assert.fail() }),
-    {
-      code: 'PGGEN_IN_TRANSACTION',
-    },
-  )
+  const first = cache.persist(job(), { client })
+  await assert.rejects(cache.persist(job(), { client }), { code: 'PGGEN_IN_TRANSACTION' })
+  await assert.rejects(cache.clearAll({ delete: () => assert.fail() }, { pool: (work) => work(client) }), {
+    code: 'PGGEN_IN_TRANSACTION',
+  })
   assert.equal((await first).outcome, 'persisted')
-  assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+  assert.equal((await cache.persist(job(), { client })).outcome, 'persisted')
 })
 
-/** A client that does not wait for the answer to a statement: what node-postgres comes to after `query_timeout`. */
+/** A client that does not wait for one answer to a statement: what node-postgres comes to after `query_timeout`. */
 function notWaiting(client: Client, statement: string): SqlClient {
+  let isWaiting = true
   return {
     async query(text, values) {
       const answer = client.query(text, values)
-      if (!text.startsWith(statement)) return answer
+      if (!isWaiting || !text.startsWith(statement)) return answer
+      isWaiting = false
       answer.catch(() => {})
       throw new Error('it takes too long')
     },
   }
 }
 
-for (const statement of ['BEGIN', "SELECT set_config('lock_timeout'", 'SELECT pg_advisory', 'COMMIT']) {
+for (const statement of [
+  'BEGIN',
+  "SELECT pg_catalog.set_config('pg_generations.owner",
+  'SELECT (SELECT',
+  'COMMIT',
+]) {
   test(`no transaction stays open when nobody waits for the answer to ${statement}`, async (t) => {
     const url = await database()
     const { cache, connect, job } = await participant(t, url)
     const client = await connect()
     const write = async () => 'nothing'
-    await assert.rejects(cache.persist(notWaiting(client, statement), job({ write })), /it takes too long/)
-    assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+    await assert.rejects(
+      cache.persist(job({ write }), { client: notWaiting(client, statement) }),
+      /it takes too long/,
+    )
+    // A client that has not read the last answer yet takes itself to be in a transaction.
+    await client.query('SELECT 1')
+    assert.equal((await cache.persist(job(), { client })).outcome, 'persisted')
   })
 }
 
@@ -73,7 +82,7 @@ test('who lends a connection is told that it could not be rolled back', async (t
     lent = result
     return result
   }
-  await assert.rejects(cache.persist(withClient, job({ write })), /it takes too long/)
+  await assert.rejects(cache.persist(job({ write }), { pool: withClient }), /it takes too long/)
   await assert.rejects(lent!, /it takes too long/)
 })
 
@@ -86,13 +95,13 @@ test('what fails is rolled back and told', async (t) => {
     await lent.query('INSERT INTO modules VALUES ($1)', [MODULE])
     throw failure
   }
-  await assert.rejects(cache.persist(client, job({ write: failing })), failure)
+  await assert.rejects(cache.persist(job({ write: failing }), { client }), failure)
   const swallowing = async (lent: Client): Promise<string> => {
     await lent.query('INSERT INTO modules VALUES ($1)', [MODULE])
     await lent.query('SELECT 1 / 0').catch(() => {})
     return 'I think'
   }
-  await assert.rejects(cache.persist(client, job({ write: swallowing })), { code: 'PGGEN_ROLLED_BACK' })
+  await assert.rejects(cache.persist(job({ write: swallowing }), { client }), { code: 'PGGEN_ROLLED_BACK' })
   const locking = async (lent: Client): Promise<string> => {
     await lent.query('SELECT pg_advisory_xact_lock(1)')
     return 'never'
@@ -101,12 +110,16 @@ test('what fails is rolled back and told', async (t) => {
   await holder.query('SELECT pg_advisory_lock(1)')
   const impatient = new StrictCache({ listener: (await participant(t, url)).listener, lockTimeoutMs: 50 })
   await assert.rejects(
-    impatient.persist(client, job({ write: locking })),
+    impatient.persist(job({ write: locking }), { client }),
     { code: '55P03' },
     "the caller's own lock",
   )
   assert.equal(await rowsOf(client), 0)
-  assert.equal((await cache.persist(client, job())).outcome, 'persisted', 'the client is as good as before')
+  assert.equal(
+    (await cache.persist(job(), { client })).outcome,
+    'persisted',
+    'the client is as good as before',
+  )
 })
 
 test('a connection that is lost in the middle does not end the process', async (t) => {
@@ -120,7 +133,7 @@ test('a connection that is lost in the middle does not end the process', async (
     await lent.query('SELECT 1')
     return 'never'
   }
-  await assert.rejects(cache.persist(client, job({ write: dying })))
+  await assert.rejects(cache.persist(job({ write: dying }), { client }))
   client.on('error', () => {})
   await client.end()
 })
@@ -148,18 +161,24 @@ test('options and jobs that make no sense are refused', async (t) => {
     { builtFrom: { [REALM]: [''] } },
     { write: undefined },
   ]
-  for (const wrong of jobs) await assert.rejects(cache.persist(client, { ...job(), ...wrong }), expected)
-  await assert.rejects(cache.persist({} as Client, job()), expected)
+  for (const wrong of jobs) await assert.rejects(cache.persist({ ...job(), ...wrong }, { client }), expected)
+  await assert.rejects(cache.persist(job(), { client: {} as Client }), expected)
   // It has a query(), and runs every statement on any of its connections.
   const pool = new Pool({ connectionString: url })
   t.after(() => pool.end())
-  await assert.rejects(cache.persist(pool as unknown as Client, job()), expected)
-  await assert.rejects(cache.clearRealm(client, { resolvedRealmURL: '', delete: async () => {} }), expected)
-  const fanOut = async () => 'x' as unknown as string[]
+  await assert.rejects(cache.persist(job(), { client: pool as unknown as Client }), expected)
   await assert.rejects(
-    cache.invalidate(client, { resolvedRealmURL: REALM, fanOut, delete: async () => {} }),
+    cache.clearRealm({ resolvedRealmURL: '', delete: async () => {} }, { client }),
     expected,
   )
-  await assert.rejects(cache.clearAll(client, {} as never), expected)
-  assert.equal((await cache.persist(client, job())).outcome, 'persisted')
+  const fanOut = async () => 'x' as unknown as string[]
+  await assert.rejects(
+    cache.invalidate(
+      { resolvedRealmURL: REALM, moduleURLs: MODULE, fanOut, delete: async () => {} },
+      { client },
+    ),
+    expected,
+  )
+  await assert.rejects(cache.clearAll({} as never, { client }), expected)
+  assert.equal((await cache.persist(job(), { client })).outcome, 'persisted')
 })

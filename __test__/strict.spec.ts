@@ -9,7 +9,7 @@ test('what nobody invalidated is persisted', async (t) => {
   const url = await database()
   const { cache, connect, job } = await participant(t, url)
   const client = await connect()
-  assert.deepEqual(await cache.persist(client, job()), { outcome: 'persisted', value: 'written' })
+  assert.deepEqual(await cache.persist(job(), { client }), { outcome: 'persisted', value: 'written' })
   assert.equal(await rowsOf(client), 1)
   const { rows } = await client.query('SELECT FROM pg_locks WHERE locktype = $1 AND pid = pg_backend_pid()', [
     'advisory',
@@ -21,9 +21,12 @@ test('a connection can be lent', async (t) => {
   const url = await database()
   const { cache, connect, job } = await participant(t, url)
   const client = await connect()
-  const result = await cache.persist((work) => work(client), job())
+  const result = await cache.persist(job(), { pool: (work) => work(client) })
   assert.equal(result.outcome, 'persisted')
-  await cache.clearAll((work) => work(client), { delete: (lent) => lent.query('DELETE FROM modules') })
+  await cache.clearAll(
+    { delete: (lent) => lent.query('DELETE FROM modules') },
+    { pool: (work) => work(client) },
+  )
   assert.equal(await rowsOf(client), 0)
 })
 
@@ -41,7 +44,7 @@ test('READ COMMITTED, whatever the default is', async (t) => {
     await lent.query('INSERT INTO modules VALUES ($1)', [MODULE])
     return rows[0]!.level
   }
-  assert.deepEqual(await cache.persist(client, job({ write: show })), {
+  assert.deepEqual(await cache.persist(job({ write: show }), { client }), {
     outcome: 'persisted',
     value: 'read committed',
   })
@@ -60,7 +63,7 @@ test('a notification that has not arrived is waited for', async (t) => {
     'unchanged',
     'it has not arrived',
   )
-  const persisted = a.cache.persist(await a.connect(), job)
+  const persisted = a.cache.persist(job, { client: await a.connect() })
   await proxy.heal()
   assert.deepEqual(await persisted, { outcome: 'changed' })
   assert.equal(await rowsOf(await a.connect()), 0)
@@ -74,7 +77,7 @@ test('a notification that never arrives is no proof', async (t) => {
   const job = a.job()
   proxy.swallow('to client')
   await b.invalidate()
-  const result = await a.cache.persist(await a.connect(), job)
+  const result = await a.cache.persist(job, { client: await a.connect() })
   assert.deepEqual(result, { outcome: 'unproven', cause: 'the fence was not through within 50 ms' })
   assert.equal(await rowsOf(await a.connect()), 0)
 })
@@ -83,7 +86,7 @@ test('who dies between the DELETE and the notification has deleted nothing', asy
   const url = await database()
   const [a, b] = [await participant(t, url), await participant(t, url)]
   const client = await a.connect()
-  await a.cache.persist(client, a.job())
+  await a.cache.persist(a.job(), { client })
   const job = a.job()
   const died = b.invalidate({
     async delete(theirs) {
@@ -94,7 +97,7 @@ test('who dies between the DELETE and the notification has deleted nothing', asy
   })
   await assert.rejects(died)
   assert.equal(await rowsOf(client), 1)
-  assert.equal((await a.cache.persist(client, job)).outcome, 'persisted', 'nothing was invalidated')
+  assert.equal((await a.cache.persist(job, { client })).outcome, 'persisted', 'nothing was invalidated')
 })
 
 test('between the check and the commit nobody invalidates', async (t) => {
@@ -104,15 +107,18 @@ test('between the check and the commit nobody invalidates', async (t) => {
   let invalidated: ReturnType<typeof b.invalidate> | undefined
   const job = a.job()
   const { write } = job
-  await a.cache.persist(await a.connect(), {
-    ...job,
-    async write(client) {
-      invalidated = b.invalidate({ fanOut: async () => void order.push('fan-out') })
-      await somebodyWaits(t, url)
-      order.push('write')
-      return write(client)
+  await a.cache.persist(
+    {
+      ...job,
+      async write(client) {
+        invalidated = b.invalidate({ fanOut: async () => void order.push('fan-out') })
+        await somebodyWaits(t, url)
+        order.push('write')
+        return write(client)
+      },
     },
-  })
+    { client: await a.connect() },
+  )
   const { moduleURLs, value } = await invalidated!
   assert.deepEqual(order, ['write', 'fan-out'])
   assert.deepEqual(moduleURLs, [DEPENDENCY, MODULE], 'the row that landed before is in the fan-out')
@@ -127,7 +133,7 @@ test('a row cannot land between the fan-out and the DELETE', async (t) => {
   let persisted: ReturnType<typeof a.cache.persist> | undefined
   await b.invalidate({
     async fanOut() {
-      persisted = a.cache.persist(await a.connect(), job)
+      persisted = a.cache.persist(job, { client: await a.connect() })
       await somebodyWaits(t, url)
     },
   })
@@ -141,16 +147,19 @@ for (const clear of ['clearRealm', 'clearAll'] as const) {
     const url = await database()
     const [a, b] = [await participant(t, url), await participant(t, url)]
     const client = await a.connect()
-    await a.cache.persist(client, a.job())
+    await a.cache.persist(a.job(), { client })
     const jobs = [a.job(), b.job()] as const
-    const gone = await b.cache[clear](await b.connect(), {
-      resolvedRealmURL: REALM,
-      delete: async (theirs) => (await theirs.query('DELETE FROM modules')).rowCount,
-    })
+    const gone = await b.cache[clear](
+      {
+        resolvedRealmURL: REALM,
+        delete: async (theirs) => (await theirs.query('DELETE FROM modules')).rowCount,
+      },
+      { client: await b.connect() },
+    )
     assert.equal(gone, 1)
-    assert.equal((await b.cache.persist(client, jobs[1])).outcome, 'changed', 'local first')
-    assert.equal((await a.cache.persist(client, jobs[0])).outcome, 'changed')
-    assert.equal((await a.cache.persist(client, a.job())).outcome, 'persisted')
+    assert.equal((await b.cache.persist(jobs[1], { client })).outcome, 'changed', 'local first')
+    assert.equal((await a.cache.persist(jobs[0], { client })).outcome, 'changed')
+    assert.equal((await a.cache.persist(a.job(), { client })).outcome, 'persisted')
   })
 }
 
@@ -161,15 +170,18 @@ for (const change of ['invalidate', 'clearRealm', 'clearAll'] as const) {
     const snapshot = generations.snapshot()
     const failure = new Error('on purpose')
     let verdict: string | undefined
-    const changed = cache[change](await connect(), {
-      resolvedRealmURL: REALM,
-      fanOut: async () => [MODULE],
-      // Rolled back, so that no notification can have done it, nor ever will.
-      async delete() {
-        verdict = generations.check(snapshot, REALM, [MODULE])
-        throw failure
+    const changed = cache[change](
+      {
+        resolvedRealmURL: REALM,
+        moduleURLs: MODULE,
+        // Rolled back, so that no notification can have done it, nor ever will.
+        async delete() {
+          verdict = generations.check(snapshot, REALM, [MODULE])
+          throw failure
+        },
       },
-    })
+      { client: await connect() },
+    )
     await assert.rejects(changed, failure)
     assert.equal(verdict, 'changed')
     assert.equal(generations.check(snapshot, REALM, [MODULE]), 'changed', 'it stays so')
@@ -189,25 +201,31 @@ test('a result of several realms is checked in each', async (t) => {
     'http://third.test/': [],
   }
   const job = a.job({ builtFrom })
-  assert.equal((await a.cache.persist(client, job)).outcome, 'persisted')
-  await b.cache.invalidate(await b.connect(), {
-    resolvedRealmURL: other,
-    fanOut: async () => [`${other}b.gts`],
-    delete: async () => {},
-  })
-  assert.equal((await a.cache.persist(client, job)).outcome, 'changed')
+  assert.equal((await a.cache.persist(job, { client })).outcome, 'persisted')
+  await b.cache.invalidate(
+    {
+      resolvedRealmURL: other,
+      moduleURLs: `${other}b.gts`,
+      delete: async () => {},
+    },
+    { client: await b.connect() },
+  )
+  assert.equal((await a.cache.persist(job, { client })).outcome, 'changed')
 })
 
 test('a list of the fan-out that is used up by the DELETE is told of all the same', async (t) => {
   const url = await database()
   const [a, b] = [await participant(t, url), await participant(t, url)]
   const job = a.job()
-  await b.cache.invalidate(await b.connect(), {
-    resolvedRealmURL: REALM,
-    fanOut: async () => [DEPENDENCY],
-    delete: async (_, urls) => void (urls as string[]).splice(0),
-  })
-  assert.deepEqual(await a.cache.persist(await a.connect(), job), { outcome: 'changed' })
+  await b.cache.invalidate(
+    {
+      resolvedRealmURL: REALM,
+      moduleURLs: DEPENDENCY,
+      delete: async (_, urls) => void (urls as string[]).splice(0),
+    },
+    { client: await b.connect() },
+  )
+  assert.deepEqual(await a.cache.persist(job, { client: await a.connect() }), { outcome: 'changed' })
 })
 
 test('the rest of a pool stays free, however many wait', async (t) => {
@@ -230,11 +248,14 @@ test('the rest of a pool stays free, however many wait', async (t) => {
   await b.invalidate({
     async fanOut() {
       persisted = Array.from({ length: 20 }, () =>
-        a.cache.persist(withClient, a.job({ builtFrom: { [REALM]: [] } })),
+        a.cache.persist(a.job({ builtFrom: { [REALM]: [] } }), { pool: withClient }),
       )
       await somebodyWaits(t, url)
       // Persists hold all they may, and an invalidation elsewhere has its connection.
-      await a.cache.clearRealm(withClient, { resolvedRealmURL: 'http://other.test/', delete: async () => {} })
+      await a.cache.clearRealm(
+        { resolvedRealmURL: 'http://other.test/', delete: async () => {} },
+        { pool: withClient },
+      )
       assert.equal(lent, 2)
     },
   })
@@ -257,17 +278,16 @@ test('any number of all of them at once never deadlock', async (t) => {
         const builtFrom = Object.fromEntries(
           [realms[0]!, ...some()].toReversed().map((realm) => [realm, [`${realm}a`]]),
         )
-        const { outcome } = await cache.persist(client, job({ builtFrom }))
+        const { outcome } = await cache.persist(job({ builtFrom }), { client })
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
       } else if (dice < 0.97) {
         const resolvedRealmURL = realms[Math.floor(Math.random() * realms.length)]!
-        const fanOut = async () => [`${resolvedRealmURL}a`]
-        await cache.invalidate(client, {
-          resolvedRealmURL,
-          fanOut,
-          delete: (lent) => lent.query('DELETE FROM modules'),
-        })
-      } else await cache.clearAll(client, { delete: (lent) => lent.query('DELETE FROM modules') })
+        const moduleURLs = `${resolvedRealmURL}a`
+        await cache.invalidate(
+          { resolvedRealmURL, moduleURLs, delete: (lent) => lent.query('DELETE FROM modules') },
+          { client },
+        )
+      } else await cache.clearAll({ delete: (lent) => lent.query('DELETE FROM modules') }, { client })
     }
   }
   await Promise.all(participants.flatMap((one) => [work(one), work(one), work(one)]))

@@ -135,8 +135,10 @@ export class SingleMode extends NativeMode {
 /** The modules that an invalidation names. Dependents can only be found if they have a row. */
 async function fanOut(client: ClientBase, scope: Scope): Promise<string[]> {
   if (scope.kind !== 'module') return []
-  const { rows } = await client.query<{ module_url: string }>(findDependents(scope))
-  return [...new Set([scope.url, ...rows.map((row) => row.module_url)])]
+  const { rows } = await client.query<{ realm: string; url: string }>(findDependents(scope))
+  // As today's realm servers do: those of its own realm.
+  const dependents = rows.filter(({ realm }) => realm === scope.realm)
+  return [...new Set([scope.url, ...dependents.map(({ url }) => url)])]
 }
 
 function payloadsOf(scope: Scope, urls: string[]): string[] {

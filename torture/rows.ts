@@ -34,11 +34,11 @@ export function writeRow({ realm, url }: Module, { persist, built_from }: Row): 
   }
 }
 
-/** What an invalidation of a module has to name: the dependents in its realm that have a row. */
-export function findDependents({ source, realm }: Extract<Scope, { kind: 'module' }>): Query {
+/** What an invalidation of a module has to name beside it: the dependents that have a row, in whichever realm. */
+export function findDependents({ source }: Extract<Scope, { kind: 'module' }>): Query {
   return {
-    text: 'SELECT module_url FROM modules WHERE resolved_realm_url = $1 AND built_from ? $2',
-    values: [realm, String(source)],
+    text: 'SELECT resolved_realm_url AS realm, module_url AS url FROM modules WHERE built_from ? $1',
+    values: [String(source)],
   }
 }
 

@@ -13,7 +13,7 @@ const MAX_CONNECTIONS = 6
 export class StrictMode implements Mode {
   readonly #generations = new GenerationCounters()
   readonly #listener: ModuleCacheInvalidationListener
-  readonly #cache: StrictCache
+  readonly #cache: StrictCache<ClientBase>
   readonly #place: Place
 
   constructor(place: Place, Listener = ModuleCacheInvalidationListener) {
@@ -22,6 +22,7 @@ export class StrictMode implements Mode {
     // Less patient than by default, so that a fault does not hold everybody up for as long.
     this.#cache = new StrictCache({
       listener: this.#listener,
+      pool: this.connect,
       fenceTimeoutMs: 300,
       lockTimeoutMs: 300,
       idleTimeoutMs: 500,
@@ -47,21 +48,22 @@ export class StrictMode implements Mode {
     write: (client: ClientBase) => Promise<void>,
   ): Promise<Outcome> {
     const job: PersistJob<void, ClientBase> = { snapshot, builtFrom: this.builtFrom(module), write }
-    return (await this.#cache.persist(this.connect, job)).outcome
+    return (await this.#cache.persist(job)).outcome
   }
 
   async invalidate(scope: Scope, deleted: () => void): Promise<void> {
     const remove = (client: ClientBase) => client.query(deleteRows(scope.source))
     if (scope.kind === 'global') {
-      await this.#cache.clearAll(this.connect, { delete: remove })
+      await this.#cache.clearAll({ delete: remove })
     } else if (scope.kind === 'realm') {
-      await this.#cache.clearRealm(this.connect, { resolvedRealmURL: scope.realm, delete: remove })
+      await this.#cache.clearRealm({ resolvedRealmURL: scope.realm, delete: remove })
     } else {
-      await this.#cache.invalidate(this.connect, {
+      await this.#cache.invalidate({
         resolvedRealmURL: scope.realm,
-        fanOut: async (client: ClientBase) => {
-          const { rows } = await client.query<{ module_url: string }>(findDependents(scope))
-          return [scope.url, ...rows.map((row) => row.module_url)]
+        moduleURLs: scope.url,
+        fanOut: async (client) => {
+          const { rows } = await client.query<{ realm: string; url: string }>(findDependents(scope))
+          return rows
         },
         delete: remove,
       })
@@ -94,13 +96,15 @@ export class StrictWithoutFence extends StrictMode {
   }
 }
 
+const LOCK = /pg_catalog\.pg_advisory_xact_lock\w*\([^)]*\)/g
+
 /** Takes no locks, so that an invalidation may come between the check and the commit. */
 export class StrictWithoutLocks extends StrictMode {
   protected override client(client: ClientBase): ClientBase {
-    const query = (statement: string | Query, values?: unknown[]) =>
-      typeof statement === 'string' && statement.includes('pg_advisory')
-        ? Promise.resolve({ rows: [] })
-        : client.query(statement as string, values)
+    const query = (statement: string | Query, values?: unknown[]) => {
+      const text = typeof statement === 'string' ? statement.replaceAll(LOCK, 'NULL') : statement
+      return client.query(text as string, values)
+    }
     return { query } as unknown as ClientBase
   }
 }

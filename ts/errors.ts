@@ -28,7 +28,14 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+ * * `PGGEN_TRANSACTION_ENDED`: a callback ended the transaction that it was called in. What was committed so may be stale.
  * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
+ * * `PGGEN_OUTCOME_UNKNOWN`: the answer to a COMMIT is missing.
+ * * `PGGEN_CALL_TIMEOUT`: a call of a `StrictCache` was not done within its `timeoutMs`.
+ * * `PGGEN_NESTED_CALL`: a callback of a `StrictCache` called that cache.
+ * * `PGGEN_LOCK_TIMEOUT`: a lock was not to be had in time; the message names the sessions that hold it.
+ * * `PGGEN_TOO_MANY_LOCKS`: the server has no room for a lock on each realm.
+ * * `PGGEN_OTHER_SERVER`: a client is not connected to the server and the database that the listener listens to.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 export class PgGenerationsError extends Error {
@@ -38,8 +45,8 @@ export class PgGenerationsError extends Error {
   /** PostgreSQL's five characters, if the server reported the error. */
   readonly sqlState?: string
 
-  constructor(code: string, message: string, sqlState?: string) {
-    super(message)
+  constructor(code: string, message: string, sqlState?: string, options?: ErrorOptions) {
+    super(message, options)
     this.code = code
     if (sqlState !== undefined) this.sqlState = sqlState
   }

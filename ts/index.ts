@@ -29,20 +29,26 @@ export type { PublishedEvent } from './diagnostics'
 export type { ConnectionEvent, ListenerEvent, ListenerState } from './events'
 export type { ConnectionStats, ListenerStats } from './stats'
 export { PgGenerationsError } from './errors'
-export { clearAllLocks, invalidationLocks, persistLocks, realmLockKey } from './sql/locks'
+export { LOCK_HOLDERS_QUERY, clearAllLocks, invalidationLocks, persistLocks, realmLockKey } from './sql/locks'
+export type { LockHolder } from './sql/locks'
 export { notifyQuery, withNotifications } from './sql/notify'
 export { SERVER_IDENTITY_QUERY } from './sql/query'
 export type { Query } from './sql/query'
 export { StrictCache } from './strict/cache'
-export type { Connections, StrictCacheOptions } from './strict/cache'
+export type { ClientPool, ConnectionSource, SqlClient, WithConnection } from './strict/lending'
 export type {
+  CallOptions,
   ClearAllJob,
   ClearRealmJob,
   InvalidateJob,
   InvalidateResult,
+  ModuleList,
+  ModuleOfRealm,
+  ModulesByRealm,
   PersistJob,
   PersistResult,
-} from './strict/jobs'
-export type { SqlClient, WithConnection } from './strict/transaction'
+  StrictCacheOptions,
+  StrictCacheStats,
+} from './strict/types'
 export type { CheckName, CheckStatus, DoctorCheck, DoctorReport } from './cli/report'
 export type { WatchLine } from './cli/line'

@@ -2,6 +2,7 @@
 import type { TestContext } from 'node:test'
 import { Client } from 'pg'
 import {
+  type InvalidateJob,
   type ModuleCacheInvalidationListenerDeps,
   type PersistJob,
   type SqlClient,
@@ -54,19 +55,22 @@ export async function participant(t: TestContext, databaseUrl: string, overrides
     }),
     /** Invalidates the dependency, and what has a row that was built from it. */
     async invalidate(meanwhile: Meanwhile = {}) {
-      return cache.invalidate(await connect(), {
+      const own = await connect()
+      const job: InvalidateJob<number | null, Client> = {
         resolvedRealmURL: REALM,
+        moduleURLs: DEPENDENCY,
         async fanOut(client) {
           const sql = 'SELECT url FROM modules WHERE $1 = ANY(built_from)'
           const { rows } = await client.query<{ url: string }>(sql, [DEPENDENCY])
           await meanwhile.fanOut?.()
-          return [DEPENDENCY, ...rows.map(({ url }) => url)]
+          return rows.map(({ url }) => url)
         },
         async delete(client, urls) {
           await meanwhile.delete?.(client)
           return (await client.query('DELETE FROM modules WHERE url = ANY($1)', [urls])).rowCount
         },
-      })
+      }
+      return cache.invalidate(job, { client: own })
     },
   }
 }

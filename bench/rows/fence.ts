@@ -41,11 +41,8 @@ export async function fence(context: Context): Promise<RowResult> {
     )
   const persist = async (): Promise<void> => {
     const snapshot = generations.snapshot()
-    const { outcome } = await cache.persist(writing, {
-      snapshot,
-      builtFrom: { [REALM]: [url] },
-      write: insert,
-    })
+    const job = { snapshot, builtFrom: { [REALM]: [url] }, write: insert }
+    const { outcome } = await cache.persist(job, { client: writing })
     if (outcome !== 'persisted') throw new Error(`not persisted but ${outcome}`)
   }
   const works: Record<Exclude<Name, typeof SYNC>, () => Promise<unknown>> = {

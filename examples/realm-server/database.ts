@@ -1,6 +1,5 @@
 // The pool of connections to the cache.
 import { Pool } from 'pg'
-import type { PoolClient } from 'pg'
 
 /** More than a `StrictCache` uses at a time, so that reading the cache does not wait for it. */
 const CONNECTIONS = 10
@@ -19,18 +18,5 @@ export class Database {
     })
     // The pool has thrown the lost connection away; without a handler, it would be an uncaught exception.
     this.pool.on('error', (error) => console.error(`an idle connection was lost: ${error.message}`))
-  }
-
-  /** Lends a connection. One that something has failed on is not lent again. */
-  readonly lend = async <T>(work: (client: PoolClient) => Promise<T>): Promise<T> => {
-    const client = await this.pool.connect()
-    let failed = true
-    try {
-      const result = await work(client)
-      failed = false
-      return result
-    } finally {
-      client.release(failed)
-    }
   }
 }

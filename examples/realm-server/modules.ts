@@ -35,10 +35,10 @@ export function realmOf(url: string): string {
   return url.slice(0, url.indexOf('/', ORIGIN.length) + 1)
 }
 
-/** What a result was built from, by the URL of its realm. */
-export function builtFrom({ url, dependencies }: Built): Record<string, string[]> {
+/** Modules by the URL of their realm. */
+export function byRealm(moduleURLs: string[]): Record<string, string[]> {
   const urls: Record<string, string[]> = {}
-  for (const part of [url, ...dependencies]) (urls[realmOf(part)] ??= []).push(part)
+  for (const url of moduleURLs) (urls[realmOf(url)] ??= []).push(url)
   return urls
 }
 

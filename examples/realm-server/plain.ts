@@ -7,7 +7,7 @@ import {
   withNotifications,
 } from 'pg-generations'
 import type { Database } from './database'
-import { type Built, builtFrom, realmOf } from './modules'
+import { type Built, byRealm } from './modules'
 import type { Outcome, Protocol } from './protocol'
 import { type Scope, deleteRows, findDependents, writeRow } from './rows'
 
@@ -24,7 +24,7 @@ export class PlainProtocol implements Protocol {
   async catchUp(): Promise<void> {}
 
   async persist(snapshot: number, built: Built): Promise<Outcome> {
-    for (const [realm, urls] of Object.entries(builtFrom(built))) {
+    for (const [realm, urls] of Object.entries(byRealm([built.url, ...built.dependencies]))) {
       const verdict = this.#generations.check(snapshot, realm, urls)
       if (verdict !== 'unchanged') return verdict
     }
@@ -45,10 +45,9 @@ export class PlainProtocol implements Protocol {
     switch (scope.kind) {
       case 'module': {
         const { rows } = await this.#database.pool.query<{ url: string }>(findDependents(scope.url))
-        const realm = realmOf(scope.url)
-        const urls = [scope.url, ...rows.map(({ url }) => url)]
-        this.#generations.bumpModuleGenerations(realm, urls)
-        return encodeModuleInvalidation(realm, urls)
+        const stale = Object.entries(byRealm([scope.url, ...rows.map(({ url }) => url)]))
+        for (const [realm, urls] of stale) this.#generations.bumpModuleGenerations(realm, urls)
+        return stale.flatMap(([realm, urls]) => encodeModuleInvalidation(realm, urls))
       }
       case 'realm':
         this.#generations.bumpRealmGeneration(scope.realm)

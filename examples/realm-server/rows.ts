@@ -18,12 +18,9 @@ export function writeRow({ url, dependencies, content }: Built): Query {
   }
 }
 
-/** The modules of the same realm whose rows were built from this one. */
+/** The modules whose rows were built from this one, in whichever realm they are. */
 export function findDependents(url: string): Query {
-  return {
-    text: 'SELECT url FROM modules WHERE realm = $1 AND dependencies @> ARRAY[$2]',
-    values: [realmOf(url), url],
-  }
+  return { text: 'SELECT url FROM modules WHERE dependencies @> ARRAY[$1]', values: [url] }
 }
 
 /** Deletes what is stale, dependents in other realms included, and returns the URLs. */

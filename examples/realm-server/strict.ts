@@ -2,7 +2,7 @@
 import { type ModuleCacheInvalidationListener, StrictCache } from 'pg-generations'
 import type { PoolClient } from 'pg'
 import type { Database } from './database'
-import { type Built, builtFrom, realmOf } from './modules'
+import { type Built, realmOf } from './modules'
 import type { Outcome, Protocol } from './protocol'
 import { type Scope, deleteRows, findDependents, writeRow } from './rows'
 
@@ -11,17 +11,21 @@ const CONNECTIONS = 5
 const FENCE_PATIENCE_MS = 4_000
 const LOCK_PATIENCE_MS = 5_000
 const SILENCE_MS = 8_000
+/** A call ends by then, whatever it waits for. */
+const PATIENCE_MS = 20_000
 
 export class StrictProtocol implements Protocol {
-  readonly #database: Database
   readonly #listener: ModuleCacheInvalidationListener
-  readonly #cache: StrictCache
+  readonly #cache: StrictCache<PoolClient>
 
   constructor(database: Database, listener: ModuleCacheInvalidationListener) {
-    this.#database = database
     this.#listener = listener
     this.#cache = new StrictCache({
       listener,
+      pool: database.pool,
+      // So that lists of URLs need not be sorted by realm.
+      realmOf,
+      timeoutMs: PATIENCE_MS,
       fenceTimeoutMs: FENCE_PATIENCE_MS,
       lockTimeoutMs: LOCK_PATIENCE_MS,
       idleTimeoutMs: SILENCE_MS,
@@ -38,33 +42,33 @@ export class StrictProtocol implements Protocol {
   }
 
   async persist(snapshot: number, built: Built): Promise<Outcome> {
-    const { outcome } = await this.#cache.persist(this.#database.lend, {
+    const { outcome } = await this.#cache.persist({
       snapshot,
-      builtFrom: builtFrom(built),
-      write: (client: PoolClient) => client.query(writeRow(built)),
+      builtFrom: [built.url, ...built.dependencies],
+      write: (client) => client.query(writeRow(built)),
     })
     return outcome
   }
 
   async invalidate(scope: Scope): Promise<string[]> {
-    const { lend } = this.#database
     const remove = async (client: PoolClient): Promise<string[]> => {
       const { rows } = await client.query<{ url: string }>(deleteRows(scope))
       return rows.map(({ url }) => url)
     }
     switch (scope.kind) {
       case 'module': {
+        const { url } = scope
         const fanOut = async (client: PoolClient): Promise<string[]> => {
-          const { rows } = await client.query<{ url: string }>(findDependents(scope.url))
-          return [scope.url, ...rows.map(({ url }) => url)]
+          const { rows } = await client.query<{ url: string }>(findDependents(url))
+          return rows.map((row) => row.url)
         }
-        const job = { resolvedRealmURL: realmOf(scope.url), fanOut, delete: remove }
-        return (await this.#cache.invalidate(lend, job)).value
+        const job = { resolvedRealmURL: realmOf(url), moduleURLs: url, fanOut, delete: remove }
+        return (await this.#cache.invalidate(job)).value
       }
       case 'realm':
-        return this.#cache.clearRealm(lend, { resolvedRealmURL: scope.realm, delete: remove })
+        return this.#cache.clearRealm({ resolvedRealmURL: scope.realm, delete: remove })
       case 'everything':
-        return this.#cache.clearAll(lend, { delete: remove })
+        return this.#cache.clearAll({ delete: remove })
     }
   }
 }

@@ -1,80 +1,82 @@
 import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from '../codec'
 import type { GenerationCounters } from '../counters'
 import { durationOf } from '../deps'
-import { invalidArgument, messageOf, requireUrls } from '../errors'
+import {
+  PgGenerationsError,
+  invalidArgument,
+  messageOf,
+  optionalFunction,
+  requireOptions,
+  requireUrl,
+} from '../errors'
 import { fenceCounters, ModuleCacheInvalidationListener } from '../listener'
-import { clearAllLocks, invalidationLocks, persistLocks } from '../sql/locks'
+import { LOCKS_TO_CLEAR_ALL, locksToInvalidate, locksToPersist } from '../sql/locks'
+import type { Lock } from '../sql/locks'
 import { notifyQuery } from '../sql/notify'
-import type { Query } from '../sql/query'
-import { checkPersistJob, requireFunction } from './jobs'
+import { Calls } from './calls'
+import type { Call } from './calls'
+import { Expired } from './deadline'
+import type { Deadline } from './deadline'
+import type { ConnectionSource, SqlClient } from './lending'
+import { ModuleSet } from './modules'
+import { Abandoned } from './failures'
+import { inTransaction } from './transaction'
+import type { TransactionLimits } from './transaction'
 import type {
+  CallOptions,
   ClearAllJob,
   ClearRealmJob,
   InvalidateJob,
   InvalidateResult,
   PersistJob,
   PersistResult,
-} from './jobs'
-import { Slots } from './slots'
-import { Abandoned, inTransaction } from './transaction'
-import type { SqlClient, TransactionLimits, WithConnection } from './transaction'
-
-/** What a {@link StrictCache} works with. */
-export interface StrictCacheOptions {
-  /** A listener with `generations`, on the server and the database that the cache is in. */
-  listener: ModuleCacheInvalidationListener
-  /** A fence that takes longer makes a persist unproven; in milliseconds, by default 1,000. */
-  fenceTimeoutMs?: number | undefined
-  /** A statement waits this long for a lock, in milliseconds; by default 2,000. */
-  lockTimeoutMs?: number | undefined
-  /**
-   * The server ends a transaction that is silent for so long, in milliseconds, so that a process that freezes in it
-   * does not hold up everybody else; by default 5,000. Longer than a fence may take.
-   */
-  idleTimeoutMs?: number | undefined
-  /** The most connections in use at a time, of those that a {@link WithConnection} gives; by default 4. */
-  maxConnections?: number | undefined
-}
-
-/** A client that is in no transaction; or, better, how to get one. */
-export type Connections<C extends SqlClient> = C | WithConnection<C>
+  StrictCacheOptions,
+  StrictCacheStats,
+} from './types'
 
 /**
- * A cache in PostgreSQL that never keeps a stale row, if everybody who writes to it keeps to this protocol.
+ * A cache in PostgreSQL that never keeps a stale row, if all that write to it keep to this protocol.
  *
- * Who persists holds a shared lock on the realm from before the check to the end of the commit; who invalidates holds
- * it exclusively from before the fan-out to the end of the commit. So one of them comes wholly before the other; and if
- * that is the invalidation, the fence behind the lock has its notification in the counters before the check.
+ * A persist holds a shared lock on each realm it was built from, from before the check to the end of the commit; an
+ * invalidation holds the realm of what changed exclusively, from before the fan-out to the end of the commit. So one of
+ * them comes wholly before the other; and if that is the invalidation, the fence behind the lock has its notification
+ * in the counters before the check.
  *
- * Both hold a connection while they wait. Given a {@link WithConnection} they take one when it is their turn, so that
- * at most `maxConnections` of a pool are in use, one of them kept for invalidations, however many wait. With a client of
- * the caller's own the bound is the caller's. A wait for a lock ends after `lockTimeoutMs`.
+ * Both hold a connection while they wait. They take one when it is their turn, so that at most `maxConnections` of a
+ * pool are in use, one of them kept for invalidations, however many wait. With a client of the caller's own the bound is
+ * the caller's.
  *
- * Counters and listener are this process's; the locks and the notifications are everybody's.
+ * Every call ends after `timeoutMs` at the latest. A connection that is in use then is not used again: one of a `Pool`
+ * is ended, any other is for its owner to end, and the server ends it as well: by `transaction_timeout`, and before
+ * PostgreSQL 17 by `statement_timeout` and `idle_in_transaction_session_timeout`, which do not end a callback that goes
+ * on sending short statements. A pending call keeps the process alive.
+ *
+ * Counters and listener are this process's; the locks and the notifications are all processes'.
  *
  * @example
  * ```ts
- * const cache = new StrictCache({ listener })
+ * const cache = new StrictCache({ listener, pool, realmOf })
  * const snapshot = generations.snapshot()
  * const { definition, dependencies } = await prerender(url)
- * const result = await cache.persist(withClient, {
+ * const result = await cache.persist({
  *   snapshot,
- *   builtFrom: { [realm]: [url, ...dependencies] },
+ *   builtFrom: [url, ...dependencies],
  *   write: (client) => client.query('INSERT INTO modules (url, definition) VALUES ($1, $2)', [url, definition]),
  * })
  * ```
  */
-export class StrictCache {
+export class StrictCache<C extends SqlClient = SqlClient> {
   readonly #listener: ModuleCacheInvalidationListener
   readonly #generations: GenerationCounters
   readonly #fenceTimeoutMs: number
   readonly #limits: TransactionLimits
-  readonly #slots: Slots
-  readonly #persistSlots: Slots
+  readonly #realmOf: ((moduleURL: string) => string) | undefined
+  readonly #calls: Calls
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option makes no sense. */
-  constructor(options: StrictCacheOptions) {
-    const { listener, maxConnections = 4 } = options
+  constructor(options: StrictCacheOptions<C>) {
+    requireOptions(options)
+    const { listener, pool, realmOf, maxConnections = 4 } = options
     if (!(listener instanceof ModuleCacheInvalidationListener) || !listener.generations) {
       throw invalidArgument('listener must be a ModuleCacheInvalidationListener that has generations')
     }
@@ -91,172 +93,220 @@ export class StrictCache {
     if (!Number.isInteger(maxConnections) || maxConnections < 2) {
       throw invalidArgument(`maxConnections must be a whole number from 2 on, got ${String(maxConnections)}`)
     }
-    this.#slots = new Slots(maxConnections)
-    this.#persistSlots = new Slots(maxConnections - 1)
+    optionalFunction('realmOf', realmOf)
+    this.#realmOf = realmOf ?? undefined
+    const timeoutMs = durationOf('timeoutMs', options.timeoutMs ?? 30_000)
+    this.#calls = new Calls(pool as ConnectionSource<SqlClient> | undefined, maxConnections, timeoutMs)
   }
 
   /**
    * Writes a result, if nothing that it was built from was invalidated since its snapshot.
    *
-   * Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nobody invalidates
-   * in these realms; other persists are not held up.
+   * Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nothing is
+   * invalidated in these realms; other persists are not held up.
    *
-   * @throws (rejects) with what `write` or the connection failed with. Nothing was written then, unless it was the
-   * answer to the commit that got lost. PgGenerationsError with `PGGEN_IN_TRANSACTION` if the client is in a
-   * transaction, with `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; TypeError with
-   * `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
+   * If its time is up before `write` is called it is `'unproven'`. An abort always rejects.
+   *
+   * @throws (rejects) with what `write` or the connection failed with, or with the reason of the signal that was
+   * aborted: nothing was written then. PgGenerationsError with `PGGEN_CALL_TIMEOUT` if its time was up after `write` was
+   * called: nothing was written. With `PGGEN_OUTCOME_UNKNOWN` if the answer to COMMIT is missing, be it for a lost
+   * connection, the time or an abort (whose reason is the `cause`): if it was written, it is not stale. With
+   * `PGGEN_TRANSACTION_ENDED` if `write` ended the transaction: what it committed stays and may be stale, so invalidate
+   * what was written. With `PGGEN_IN_TRANSACTION` if the client is in a transaction, which is left as it is; with
+   * `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; with `PGGEN_NESTED_CALL` from a callback of this
+   * cache; with `PGGEN_TOO_MANY_LOCKS`. TypeError with `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
    */
-  async persist<T, C extends SqlClient>(
-    connections: Connections<C>,
-    job: PersistJob<T, C>,
+  async persist<T, D extends SqlClient = C>(
+    job: PersistJob<T, NoInfer<D>>,
+    options: CallOptions<D> = {},
   ): Promise<PersistResult<T>> {
-    checkPersistJob(job)
-    return this.#connected(connections, this.#persistSlots, async (connect) => {
-      // Before anybody is made to wait: a gap may last, and what has changed stays changed.
-      const doubt = this.#doubt(job)
-      return doubt ?? connect((client) => this.#persistWith(client, job))
-    })
+    requireOptions(job)
+    requireOptions(options)
+    const { snapshot } = job
+    if (typeof snapshot !== 'number') throw invalidArgument('snapshot must be a number')
+    requireFunction('write', job.write)
+    const builtFrom = ModuleSet.builtFrom(job.builtFrom, this.#realmOf)
+    return this.#calls.run(
+      options,
+      true,
+      ({ outcome }: PersistResult<T>) => outcome,
+      async (call) => {
+        let isWriting = false
+        const write = (client: D): Promise<T> => {
+          isWriting = true
+          return call.callback('write()', () => job.write(client))
+        }
+        try {
+          return await call.inTurn(async () => {
+            // Before anything is made to wait: a gap may last, and what has changed stays changed.
+            const doubt = this.#doubt(snapshot, builtFrom)
+            return doubt ?? (await this.#persist(call, snapshot, builtFrom, write))
+          })
+        } catch (error) {
+          if (error instanceof Expired && !error.signal && !isWriting) return unproven(error.message)
+          throw error
+        }
+      },
+    )
   }
 
   /**
-   * Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells everybody, in one
+   * Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells all processes, in one
    * transaction. No result that was built from what was there before is persisted after it.
    *
    * Waits for persists of the realm that are at their write, and holds up others.
    *
-   * @throws (rejects) with what failed. Nothing was deleted then, unless it was the answer to the commit that got lost:
-   * try again. What was bumped stays bumped, which costs no more than a result that is built once more. With sqlState
-   * `55P03` a lock was not to be had in time; with `54000` the server's notification queue is full.
+   * @throws (rejects) with what failed: see {@link persist}. Nothing was deleted then, but with `PGGEN_OUTCOME_UNKNOWN`
+   * and `PGGEN_TRANSACTION_ENDED`, so invalidate again. What was bumped stays bumped, which costs no more than a result that
+   * is built once more. With `PGGEN_LOCK_TIMEOUT` a lock was not to be had in time: the message names the sessions that
+   * hold it. With `PGGEN_OTHER_SERVER` the client is not connected to the server and the database that the listener
+   * listens to. With the sqlState `54000` the server's notification queue is full.
    */
-  async invalidate<T, C extends SqlClient>(
-    connections: Connections<C>,
-    job: InvalidateJob<T, C>,
+  async invalidate<T, D extends SqlClient = C>(
+    job: InvalidateJob<T, NoInfer<D>>,
+    options: CallOptions<D> = {},
   ): Promise<InvalidateResult<T>> {
-    const { resolvedRealmURL: realm } = job
-    requireFunction('fanOut', job.fanOut)
+    requireOptions(job)
+    const { resolvedRealmURL: realm, moduleURLs } = job
+    requireUrl('resolvedRealmURL', realm)
+    optionalFunction('fanOut', job.fanOut)
     requireFunction('delete', job.delete)
-    return this.#changing(connections, invalidationLocks(realm), async (client) => {
-      const moduleURLs = await job.fanOut(client)
-      requireUrls('the fan-out', moduleURLs)
-      this.#generations.bumpModuleGenerations(realm, moduleURLs)
-      // Before the list is out of our hands again.
-      const payloads = encodeModuleInvalidation(realm, moduleURLs)
-      const value = await job.delete(client, moduleURLs)
-      return { result: { moduleURLs, value }, payloads }
+    const modules = new ModuleSet()
+    modules.addOf('moduleURLs', realm, typeof moduleURLs === 'string' ? [moduleURLs] : moduleURLs)
+    if (modules.urls.length === 0) throw invalidArgument('moduleURLs must name what changed')
+    return this.#change(options, locksToInvalidate(realm), async (call, client) => {
+      if (job.fanOut) {
+        const dependents = await call.callback('fanOut()', () => job.fanOut!(client))
+        modules.addList('the fan-out', dependents, this.#realmOf ?? (() => realm))
+      }
+      for (const [of, urls] of modules.entries()) this.#generations.bumpModuleGenerations(of, urls)
+      const { byRealm } = modules
+      const value = await call.callback('delete()', () => job.delete(client, modules.urls, modules.byRealm))
+      const payloads = modules.entries().flatMap(([of, urls]) => encodeModuleInvalidation(of, urls))
+      return { result: { moduleURLs: modules.urls, byRealm, value }, payloads }
     })
   }
 
   /** Invalidates every module of a realm; else like {@link invalidate}. */
-  async clearRealm<T, C extends SqlClient>(
-    connections: Connections<C>,
-    job: ClearRealmJob<T, C>,
+  async clearRealm<T, D extends SqlClient = C>(
+    job: ClearRealmJob<T, NoInfer<D>>,
+    options: CallOptions<D> = {},
   ): Promise<T> {
+    requireOptions(job)
     const { resolvedRealmURL: realm } = job
     requireFunction('delete', job.delete)
-    return this.#changing(connections, invalidationLocks(realm), async (client) => {
+    return this.#change(options, locksToInvalidate(realm), async (call, client) => {
       this.#generations.bumpRealmGeneration(realm)
-      return { result: await job.delete(client), payloads: [encodeRealmInvalidation(realm)] }
+      const result = await call.callback('delete()', () => job.delete(client))
+      return { result, payloads: [encodeRealmInvalidation(realm)] }
     })
   }
 
   /** Invalidates everything; else like {@link invalidate}. Waits for every persist, and holds up all others. */
-  async clearAll<T, C extends SqlClient>(connections: Connections<C>, job: ClearAllJob<T, C>): Promise<T> {
-    requireFunction('delete', job.delete)
-    return this.#changing(connections, clearAllLocks(), async (client) => {
-      this.#generations.bumpGlobalGeneration()
-      return { result: await job.delete(client), payloads: [encodeGlobalInvalidation()] }
-    })
-  }
-
-  #persistWith<T, C extends SqlClient>(client: C, job: PersistJob<T, C>): Promise<PersistResult<T>> {
-    return inTransaction(client, this.#limits, async (server) => {
-      // On another server, or on a primary that is none any more, nobody's invalidations would be waited for.
-      if (server !== this.#listener.stats().server) {
-        throw unproven(
-          'the client is not connected to the server and the database that the listener listens to',
-        )
-      }
-      await lock(client, persistLocks(Object.keys(job.builtFrom))).catch((error: unknown) => {
-        throw isLockTimeout(error)
-          ? unproven('somebody invalidates, and takes longer than lockTimeoutMs')
-          : error
-      })
-      // Begun after the locks were granted, so it brings in whatever their last holders committed.
-      await this.#fence()
-      const doubt = this.#doubt(job)
-      if (doubt) throw new Abandoned(doubt)
-      return { outcome: 'persisted', value: await job.write(client) }
-    })
-  }
-
-  /** One transaction that changes rows under these locks and then tells everybody. */
-  #changing<T, C extends SqlClient>(
-    connections: Connections<C>,
-    locks: Query[],
-    change: (client: C) => Promise<{ result: T; payloads: string[] }>,
+  async clearAll<T, D extends SqlClient = C>(
+    job: ClearAllJob<T, NoInfer<D>>,
+    options: CallOptions<D> = {},
   ): Promise<T> {
-    return this.#connected(connections, undefined, (connect) =>
-      connect((client) =>
-        inTransaction(client, this.#limits, async () => {
-          await lock(client, locks)
-          const { result, payloads } = await change(client)
-          const { text, values } = notifyQuery(payloads)
-          await client.query(text, values)
-          return result
-        }),
-      ),
+    requireOptions(job)
+    requireFunction('delete', job.delete)
+    return this.#change(options, LOCKS_TO_CLEAR_ALL, async (call, client) => {
+      this.#generations.bumpGlobalGeneration()
+      const result = await call.callback('delete()', () => job.delete(client))
+      return { result, payloads: [encodeGlobalInvalidation()] }
+    })
+  }
+
+  /** Counts since construction, and what goes on now. */
+  stats(): StrictCacheStats {
+    return this.#calls.stats
+  }
+
+  #persist<T, D extends SqlClient>(
+    call: Call<D>,
+    snapshot: number,
+    builtFrom: ModuleSet,
+    write: (client: D) => Promise<T>,
+  ): Promise<PersistResult<T>> {
+    return call.connected(async (client) => {
+      try {
+        return await inTransaction(client, call.deadline, this.#limits, async (transaction) => {
+          const server = await transaction.lock(locksToPersist(builtFrom.realms))
+          // Begun after the locks were granted, so it brings in whatever their last holders committed.
+          await this.#fence(call.deadline)
+          // On another server, or on a primary that is none any more, no invalidation would be waited for.
+          if (server !== this.#listener.stats().server) throw new Abandoned(unproven(OTHER_SERVER))
+          const doubt = this.#doubt(snapshot, builtFrom)
+          if (doubt) throw new Abandoned(doubt)
+          return { outcome: 'persisted', value: await write(client) }
+        })
+      } catch (error) {
+        if (error instanceof PgGenerationsError && error.code === 'PGGEN_LOCK_TIMEOUT')
+          return unproven(error.message)
+        throw error
+      }
+    })
+  }
+
+  /** One transaction that changes rows under these locks and then tells all processes. */
+  #change<T, D extends SqlClient>(
+    options: CallOptions<D>,
+    locks: Lock[],
+    change: (call: Call<D>, client: D) => Promise<{ result: T; payloads: string[] }>,
+  ): Promise<T> {
+    requireOptions(options)
+    return this.#calls.run(
+      options,
+      false,
+      () => 'invalidated' as const,
+      (call) =>
+        call.inTurn(() =>
+          call.connected((client) =>
+            inTransaction(client, call.deadline, this.#limits, async (transaction) => {
+              const server = await transaction.lock(locks)
+              const expected = this.#listener.stats().server
+              // In a gap of the listener there is nothing to compare with, and an invalidation is right all the same.
+              if (expected !== undefined && server !== expected) {
+                throw new PgGenerationsError('PGGEN_OTHER_SERVER', OTHER_SERVER)
+              }
+              const { result, payloads } = await change(call, client)
+              const { text, values } = notifyQuery(payloads)
+              await transaction.query('the notification', text, values)
+              return result
+            }),
+          ),
+        ),
     )
   }
 
-  /** Does `work` when it is its turn to take a connection. */
-  #connected<T, C extends SqlClient>(
-    connections: Connections<C>,
-    slots: Slots | undefined,
-    work: (connect: WithConnection<C>) => Promise<T>,
-  ): Promise<T> {
-    if (typeof connections === 'function') {
-      const turn = () => this.#slots.within(() => work(connections))
-      return slots ? slots.within(turn) : turn()
-    }
-    // node-postgres' pool has a query(), too, and a transaction must not be spread over connections.
-    if (typeof connections?.query !== 'function' || 'totalCount' in connections) {
-      throw invalidArgument('connections must be a client, not a pool, or a function that lends one')
-    }
-    return work((use) => use(connections))
-  }
-
   /** Why a result cannot be persisted as far as is known here, if there is a reason. */
-  #doubt({ snapshot, builtFrom }: PersistJob<unknown, never>): PersistResult<never> | undefined {
+  #doubt(snapshot: number, builtFrom: ModuleSet): PersistResult<never> | undefined {
     // Counters that trust through gaps do not say so themselves.
-    if (this.#listener.state !== 'listening') {
-      return { outcome: 'unproven', cause: 'the listener is not listening' }
-    }
-    for (const [realm, modules] of Object.entries(builtFrom)) {
-      const verdict = this.#generations.check(snapshot, realm, modules as string[])
+    if (this.#listener.state !== 'listening') return unproven('the listener is not listening')
+    for (const [realm, modules] of builtFrom.entries()) {
+      const verdict = this.#generations.check(snapshot, realm, modules)
       if (verdict === 'changed') return { outcome: 'changed' }
-      if (verdict === 'unproven') return { outcome: 'unproven', cause: 'the counters are unproven' }
+      if (verdict === 'unproven') return unproven('the counters are unproven')
     }
     return undefined
   }
 
-  async #fence(): Promise<void> {
+  async #fence(deadline: Deadline): Promise<void> {
+    const timeoutMs = this.#fenceTimeoutMs
     try {
-      const options = { timeoutMs: this.#fenceTimeoutMs, afterLock: true, inGap: 'reject' } as const
-      await fenceCounters(this.#listener, options)
+      const options = { timeoutMs, afterLock: true, inGap: 'reject' } as const
+      await deadline.within('the fence', () => fenceCounters(this.#listener, options))
     } catch (error) {
-      throw unproven(messageOf(error))
+      throw error instanceof Expired ? error : new Abandoned(unproven(messageOf(error)))
     }
   }
 }
 
-async function lock(client: SqlClient, locks: Query[]): Promise<void> {
-  for (const { text, values } of locks) await client.query(text, values)
+const OTHER_SERVER = 'the client is not connected to the server and the database that the listener listens to'
+
+function unproven(cause: string): PersistResult<never> & { outcome: 'unproven' } {
+  return { outcome: 'unproven', cause }
 }
 
-function unproven(cause: string): Abandoned<PersistResult<never>> {
-  return new Abandoned({ outcome: 'unproven', cause })
-}
-
-function isLockTimeout(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === '55P03'
+function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw invalidArgument(`${name} must be a function`)
 }

@@ -1,20 +1,23 @@
-import { EventEmitter } from 'node:events'
-
 import { crypto } from '../crypto'
-import { PgGenerationsError } from '../errors'
+import { CLAIM, IS_OWNER, MARK_SESSION } from '../sql/claim'
+import { type Lock, lockColumns } from '../sql/locks'
 import { SERVER_IDENTITY_QUERY } from '../sql/query'
-
-/**
- * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
- * the calls. No pool, whose statements go to any of its connections.
- */
-export interface SqlClient {
-  /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; command?: string | undefined }>
-}
-
-/** Hands `work` a connection of a pool, and takes it back when the promise that `work` returns is settled. */
-export type WithConnection<C extends SqlClient> = <T>(work: (client: C) => Promise<T>) => Promise<T>
+import { Expired } from './deadline'
+import type { Deadline } from './deadline'
+import {
+  Abandoned,
+  LockTimeout,
+  alreadyInTransaction,
+  ended,
+  isAborted,
+  isRefusedCommit,
+  outcomeUnknown,
+  rolledBack,
+  sqlStateOf,
+  tooManyLocks,
+} from './failures'
+import { lockTimeout } from './holders'
+import type { SqlClient } from './lending'
 
 /** How long a transaction may wait, in milliseconds. */
 export interface TransactionLimits {
@@ -22,102 +25,211 @@ export interface TransactionLimits {
   idleTimeoutMs: number
 }
 
-/** Thrown out of a transaction's work: it is rolled back, and the transaction gives `outcome`. */
-export class Abandoned<T> extends Error {
-  readonly outcome: T
-
-  constructor(outcome: T) {
-    super('abandoned')
-    this.outcome = outcome
-  }
-}
-
 /**
- * Does `work` in a transaction of its own, and tells it which server that is on. READ COMMITTED, whatever the default
- * is: a statement after a lock must see what was committed before the lock was granted.
+ * Does `work` in a transaction of its own, at READ COMMITTED whatever the default is: a statement after a lock must see
+ * what was committed before the lock was granted.
  *
- * @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction already, one of
- * ours included, with `PGGEN_ROLLED_BACK` if the work swallowed an error that had ended the transaction; else with what
- * failed. Nothing was committed then, unless it was the commit whose answer got lost.
+ * A transaction that the client is in already is left as it is, whatever its isolation.
+ *
+ * @throws PgGenerationsError (rejects) with `PGGEN_IN_TRANSACTION` if the client is in a transaction, with
+ * `PGGEN_TRANSACTION_ENDED` if something other than this ended ours, with `PGGEN_ROLLED_BACK` if the work swallowed an
+ * error that had ended it, with `PGGEN_LOCK_TIMEOUT`, and with `PGGEN_OUTCOME_UNKNOWN` if the answer to the commit is
+ * missing. Expired at the deadline, except at the commit; the client is used no further then. Else with what failed.
  */
-export function inTransaction<T>(
+export async function inTransaction<T>(
   client: SqlClient,
+  deadline: Deadline,
   limits: TransactionLimits,
-  work: (server: string) => Promise<T>,
+  work: (transaction: Transaction) => Promise<T>,
 ): Promise<T> {
-  return guarded(client, () => alone(client, () => transaction(client, limits, work)))
-}
-
-/** The clients whose transaction is one of ours. */
-const inUse = new WeakSet<SqlClient>()
-
-/** Two that share a client would share a transaction, and the first to end it would end it for both. */
-async function alone<T>(client: SqlClient, work: () => Promise<T>): Promise<T> {
-  if (inUse.has(client)) throw alreadyInTransaction()
-  inUse.add(client)
+  const transaction = await Transaction.begin(client, deadline, limits)
+  let result: T
   try {
-    return await work()
-  } finally {
-    inUse.delete(client)
-  }
-}
-
-async function transaction<T>(
-  client: SqlClient,
-  { lockTimeoutMs, idleTimeoutMs }: TransactionLimits,
-  work: (server: string) => Promise<T>,
-): Promise<T> {
-  // A setting that is local to its transaction ends with this statement, unless there is a transaction already.
-  const mark = crypto().randomUUID()
-  await client.query("SELECT set_config('pg_generations.mark', $1, true)", [mark])
-  let ours = true
-  try {
-    // A client may have enough of waiting for an answer, and the server begins the transaction all the same.
-    await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
-    const { rows } = await client.query(PREPARE, [mark, String(lockTimeoutMs), String(idleTimeoutMs)])
-    const [row] = rows as { server: string }[]
-    ours = row !== undefined
-    if (!row) throw alreadyInTransaction()
-    const result = await work(row.server)
-    const { command } = await client.query('COMMIT')
-    // The work may have swallowed an error. Then the server rolls back instead, and does not call that an error.
-    if (command !== undefined && command !== 'COMMIT') {
-      throw new PgGenerationsError('PGGEN_ROLLED_BACK', 'a statement had failed, so nothing was committed')
-    }
-    return result
+    result = await work(transaction)
+    await transaction.verify()
   } catch (error) {
-    const rollback = ours ? client.query('ROLLBACK') : undefined
-    if (error instanceof Abandoned) {
-      // Whoever lent the client has to be told that it cannot be used again.
-      await rollback
-      return error.outcome as T
+    return transaction.rollback<T>(error)
+  }
+  await transaction.commit()
+  return result
+}
+
+/** The server gives a transaction so much longer than its call has, so that the call is the first to know. */
+const SERVER_GRACE_MS = 1_000
+
+/** The longest that PostgreSQL's settings can be. */
+const LONGEST_MS = 2 ** 31 - 1
+
+interface Claimed {
+  /** In milliseconds, 0 for none. */
+  statement_timeout: number
+  isolation: string
+  read_only: string
+}
+
+/** A transaction that is known to be ours, by a token that is in it and nowhere else. */
+export class Transaction {
+  readonly #client: SqlClient
+  readonly #deadline: Deadline
+  readonly #limits: TransactionLimits
+  readonly #token = crypto().randomUUID()
+  #statementTimeoutMs = 0
+  /** Whether it was seen to be not ours any more: then nothing may be done to it. */
+  #hasEnded = false
+
+  static async begin(client: SqlClient, deadline: Deadline, limits: TransactionLimits): Promise<Transaction> {
+    const status = client.getTransactionStatus?.()
+    if (typeof status === 'string' && status !== 'I') throw alreadyInTransaction()
+    const transaction = new Transaction(client, deadline, limits)
+    await transaction.#begin()
+    return transaction
+  }
+
+  private constructor(client: SqlClient, deadline: Deadline, limits: TransactionLimits) {
+    this.#client = client
+    this.#deadline = deadline
+    this.#limits = limits
+  }
+
+  /**
+   * Takes the locks, and tells which server and database they are on.
+   *
+   * @throws PgGenerationsError (rejects) with `PGGEN_TOO_MANY_LOCKS` if the server has no room for them.
+   */
+  async lock(locks: Lock[]): Promise<string> {
+    let server = ''
+    let started = 0
+    try {
+      for (const [index, columns] of lockColumns(locks).entries()) {
+        started = performance.now()
+        const identity = index === 0 ? `(${SERVER_IDENTITY_QUERY}) AS server, ` : ''
+        const text = `SELECT ${identity}${columns} WHERE ${IS_OWNER}`
+        const [row] = await this.#rows<{ server: string }>('a lock', text, [this.#token])
+        if (!row) {
+          this.#hasEnded = true
+          throw ended()
+        }
+        if (index === 0) server = row.server
+      }
+    } catch (error) {
+      const sqlState = sqlStateOf(error)
+      // A statement that was cancelled gives the same error as one that took longer than the role may let it.
+      const tookTooLong =
+        this.#statementTimeoutMs > 0 && performance.now() - started >= this.#statementTimeoutMs
+      if (sqlState === '55P03' || (sqlState === '57014' && tookTooLong)) throw new LockTimeout(locks, error)
+      if (sqlState === '53200') throw tooManyLocks(locks.length, error)
+      throw error
     }
-    // If this fails as well, the first failure says more.
-    await rollback?.catch(() => {})
-    throw error
+    return server
   }
-}
 
-/** Keeps the loss of an idle connection from ending the process: whoever uses it next is told of it anyway. */
-async function guarded<T>(client: SqlClient, work: () => Promise<T>): Promise<T> {
-  if (!(client instanceof EventEmitter)) return work()
-  const told = () => {}
-  client.on('error', told)
-  try {
-    return await work()
-  } finally {
-    client.off('error', told)
+  /** Runs a statement of ours. */
+  query(what: string, text: string, values: unknown[]): Promise<unknown> {
+    return this.#rows(what, text, values)
   }
-}
 
-/** No row, and no change, if the mark is still there. */
-const PREPARE = `SELECT set_config('lock_timeout', $2, true),
-  set_config('idle_in_transaction_session_timeout', $3, true), (${SERVER_IDENTITY_QUERY}) AS server
-  WHERE current_setting('pg_generations.mark', true) IS DISTINCT FROM $1`
+  /** @throws PgGenerationsError (rejects) if the transaction is not ours any more, or has failed. */
+  async verify(): Promise<void> {
+    let isOurs
+    try {
+      isOurs = await this.#isOurs()
+    } catch (error) {
+      throw isAborted(error) ? rolledBack(error) : error
+    }
+    if (isOurs) return
+    this.#hasEnded = true
+    throw ended()
+  }
 
-function alreadyInTransaction(): PgGenerationsError {
-  return new PgGenerationsError(
-    'PGGEN_IN_TRANSACTION',
-    'the client is in a transaction already, and this needs one of its own: give a client that is in none',
-  )
+  /** Commits. An answer that does not come is no answer. */
+  async commit(): Promise<void> {
+    let command
+    try {
+      ;({ command } = await this.#query('the answer to COMMIT', 'COMMIT'))
+    } catch (error) {
+      throw isRefusedCommit(error) ? error : outcomeUnknown(error)
+    }
+    // The work may have swallowed an error after which the server rolls back, and does not call that an error.
+    if (command !== undefined && command !== 'COMMIT') throw rolledBack()
+  }
+
+  /** Rolls back what failed, unless it is not ours any more. Gives the outcome of what was abandoned, or throws. */
+  async rollback<T>(failure: unknown): Promise<T> {
+    // Whatever is done with the client now comes behind what is under way on it.
+    if (failure instanceof Expired || this.#hasEnded) throw failure
+    let isOurs
+    try {
+      // After an error the token cannot be read. What has failed serves nobody, whoever began it.
+      isOurs = await this.#isOurs().catch(
+        (error: unknown) => isAborted(error) || Promise.reject(error as Error),
+      )
+      if (isOurs) await this.#query('the answer to ROLLBACK', 'ROLLBACK')
+    } catch (error) {
+      // The first failure says more. Without one, the lender has to be told.
+      throw failure instanceof Abandoned ? error : failure
+    }
+    if (!isOurs) throw ended(failure)
+    if (failure instanceof Abandoned) return failure.outcome as T
+    if (failure instanceof LockTimeout) throw await lockTimeout(failure, this)
+    throw isAborted(failure) ? rolledBack(failure) : failure
+  }
+
+  /** The rows of a statement that is not part of the transaction any more. */
+  async rows<Row>(what: string, text: string): Promise<Row[]> {
+    return this.#rows<Row>(what, text)
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.#query('an answer', MARK_SESSION, [this.#token])
+    } catch (error) {
+      throw isAborted(error) ? alreadyInTransaction() : error
+    }
+    // Inside the transaction of another a plain BEGIN is a warning. With modes it would be an error.
+    let { isolation, read_only } = await this.#claim('BEGIN')
+    if (isolation === 'read committed' && read_only === 'off') return
+    await this.#query('the answer to ROLLBACK', 'ROLLBACK')
+    ;({ isolation, read_only } = await this.#claim('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE'))
+    if (isolation !== 'read committed' || read_only !== 'off') throw ended()
+  }
+
+  async #claim(begin: string): Promise<Claimed> {
+    let row: Claimed | undefined
+    try {
+      await this.#query('the answer to BEGIN', begin)
+      row = await this.#tryToClaim()
+    } catch (error) {
+      if (error instanceof Expired) throw error
+      // The server may have begun it all the same.
+      const claimed = await this.#tryToClaim().catch(() => undefined)
+      if (claimed) await this.#query('the answer to ROLLBACK', 'ROLLBACK').catch(() => {})
+      throw error
+    }
+    if (!row) throw alreadyInTransaction()
+    this.#statementTimeoutMs = Number(row.statement_timeout)
+    return row
+  }
+
+  async #tryToClaim(): Promise<Claimed | undefined> {
+    const { remainingMs } = this.#deadline
+    const { lockTimeoutMs, idleTimeoutMs } = this.#limits
+    const limits = [Math.min(lockTimeoutMs, remainingMs), idleTimeoutMs, remainingMs + SERVER_GRACE_MS]
+    const values = [this.#token, ...limits.map((limit) => String(Math.min(Math.ceil(limit), LONGEST_MS)))]
+    const [row] = await this.#rows<Claimed>('an answer', CLAIM, values)
+    return row
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const rows = await this.#rows('an answer', `SELECT 1 WHERE ${IS_OWNER}`, [this.#token])
+    return rows.length > 0
+  }
+
+  async #rows<Row>(what: string, text: string, values?: unknown[]): Promise<Row[]> {
+    const { rows } = await this.#query(what, text, values)
+    return rows as Row[]
+  }
+
+  #query(what: string, text: string, values?: unknown[]): ReturnType<SqlClient['query']> {
+    return this.#deadline.within(what, () => this.#client.query(text, values))
+  }
 }
