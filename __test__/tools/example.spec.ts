@@ -101,16 +101,16 @@ for (const mode of ['plain', 'strict']) {
 
     test('tell everybody of a module and of all that was built from it', async () => {
       realms.write('tell/lib.gts', 'v1\n')
-      for (const module of ['tell/one.gts', 'tell/two.gts']) {
-        realms.write(module, `import './lib.gts'\n`)
-        assertSays(await a.lookUp(module), { content: `v1\nimport './lib.gts'\n`, kept: true })
+      for (const module of ['tell/one.gts', 'tell/two.gts', 'tell-elsewhere/three.gts']) {
+        realms.write(module, `import '../tell/lib.gts'\n`)
+        assertSays(await a.lookUp(module), { content: `v1\nimport '../tell/lib.gts'\n`, kept: true })
       }
       const BUMPS = 'pg_generations_module_bumps_total'
       await everybodyHears()
       const bumps = await c.metric(BUMPS)
       assert.equal((await b.invalidate({ module: 'tell/lib.gts' })).status, 200)
       await everybodyHears()
-      assert.equal(await c.metric(BUMPS), bumps + 3)
+      assert.equal(await c.metric(BUMPS), bumps + 4)
     })
 
     test('build once for many lookups at the same time', async () => {
@@ -176,6 +176,26 @@ for (const mode of ['plain', 'strict']) {
         assertSays(await lookup, { content: `v2\nimport './lib.gts'\n`, kept: true })
       }
       assert.equal(hold.builds, 2)
+    })
+
+    test('keep nothing that was built from another realm, when that was invalidated during the build', async () => {
+      const [module, lib] = ['importing/app.gts', 'imported/lib.gts']
+      realms.write(module, `import './between.gts'\n`)
+      realms.write('importing/between.gts', `import '../imported/lib.gts'\n`)
+      realms.write(lib, 'v1\n')
+      const hold = b.hold(module)
+      const lookup = b.lookUp(module)
+      await hold.build(1)
+      realms.write(lib, 'v2\n')
+      assert.deepEqual((await a.invalidate({ module: lib })).body.deleted, [])
+      if (mode === 'plain') await everybodyHears()
+      hold.release(1)
+      await hold.build(2)
+      hold.release(2)
+      const content = `v2\nimport '../imported/lib.gts'\nimport './between.gts'\n`
+      assertSays(await lookup, { content, kept: true })
+      b.unhold(module)
+      assertSays(await a.lookUp(module), { content, from: 'table' })
     })
 
     test('give up, with 503, on what is invalidated faster than it can be built', async () => {
