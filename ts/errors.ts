@@ -105,6 +105,11 @@ export function requireNumber(name: string, value: unknown): asserts value is nu
   if (typeof value !== 'number') throw invalidArgument(`${name} must be a number, got ${typeName(value)}`)
 }
 
+/** Throws unless `value` is a function. */
+export function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw invalidArgument(`${name} must be a function, got ${typeName(value)}`)
+}
+
 /** Throws unless `value` is a string. */
 export function requireString(name: string, value: unknown): asserts value is string {
   if (typeof value !== 'string') throw invalidArgument(`${name} must be a string, got ${typeName(value)}`)

@@ -4,8 +4,8 @@ import { durationOf } from '../deps'
 import {
   PgGenerationsError,
   invalidArgument,
-  messageOf,
   optionalFunction,
+  requireFunction,
   requireOptions,
   requireUrl,
 } from '../errors'
@@ -16,9 +16,9 @@ import { notifyQuery } from '../sql/notify'
 import { Calls } from './calls'
 import type { Call } from './calls'
 import { Expired } from './deadline'
-import type { Deadline } from './deadline'
 import type { ConnectionSource, SqlClient } from './lending'
 import { ModuleSet } from './modules'
+import { OTHER_SERVER, Proof, unproven } from './proof'
 import { Abandoned } from './failures'
 import { inTransaction } from './transaction'
 import type { TransactionLimits } from './transaction'
@@ -66,9 +66,8 @@ import type {
  * ```
  */
 export class StrictCache<C extends SqlClient = SqlClient> {
-  readonly #listener: ModuleCacheInvalidationListener
   readonly #generations: GenerationCounters
-  readonly #fenceTimeoutMs: number
+  readonly #proof: Proof
   readonly #limits: TransactionLimits
   readonly #realmOf: ((moduleURL: string) => string) | undefined
   readonly #calls: Calls
@@ -80,14 +79,14 @@ export class StrictCache<C extends SqlClient = SqlClient> {
     if (!(listener instanceof ModuleCacheInvalidationListener) || !listener.generations) {
       throw invalidArgument('listener must be a ModuleCacheInvalidationListener that has generations')
     }
-    this.#listener = listener
+    const fenceTimeoutMs = durationOf('fenceTimeoutMs', options.fenceTimeoutMs ?? 1_000)
     this.#generations = listener.generations
-    this.#fenceTimeoutMs = durationOf('fenceTimeoutMs', options.fenceTimeoutMs ?? 1_000)
+    this.#proof = new Proof(listener, listener.generations, fenceTimeoutMs)
     this.#limits = {
       lockTimeoutMs: durationOf('lockTimeoutMs', options.lockTimeoutMs ?? 2_000),
       idleTimeoutMs: durationOf('idleTimeoutMs', options.idleTimeoutMs ?? 5_000),
     }
-    if (this.#limits.idleTimeoutMs <= this.#fenceTimeoutMs) {
+    if (this.#limits.idleTimeoutMs <= fenceTimeoutMs) {
       throw invalidArgument('idleTimeoutMs must be longer than fenceTimeoutMs')
     }
     if (!Number.isInteger(maxConnections) || maxConnections < 2) {
@@ -139,7 +138,7 @@ export class StrictCache<C extends SqlClient = SqlClient> {
         try {
           return await call.inTurn(async () => {
             // Before anything is made to wait: a gap may last, and what has changed stays changed.
-            const doubt = this.#doubt(snapshot, builtFrom)
+            const doubt = this.#proof.doubt(snapshot, builtFrom)
             return doubt ?? (await this.#persist(call, snapshot, builtFrom, write))
           })
         } catch (error) {
@@ -231,11 +230,7 @@ export class StrictCache<C extends SqlClient = SqlClient> {
       try {
         return await inTransaction(client, call.deadline, this.#limits, async (transaction) => {
           const server = await transaction.lock(locksToPersist(builtFrom.realms))
-          // Begun after the locks were granted, so it brings in whatever their last holders committed.
-          await this.#fence(call.deadline)
-          // On another server, or on a primary that is none any more, no invalidation would be waited for.
-          if (server !== this.#listener.stats().server) throw new Abandoned(unproven(OTHER_SERVER))
-          const doubt = this.#doubt(snapshot, builtFrom)
+          const doubt = await this.#proof.doubtBehindLocks(server, call.deadline, snapshot, builtFrom)
           if (doubt) throw new Abandoned(doubt)
           return { outcome: 'persisted', value: await write(client) }
         })
@@ -263,9 +258,7 @@ export class StrictCache<C extends SqlClient = SqlClient> {
           call.connected((client) =>
             inTransaction(client, call.deadline, this.#limits, async (transaction) => {
               const server = await transaction.lock(locks)
-              const expected = this.#listener.stats().server
-              // In a gap of the listener there is nothing to compare with, and an invalidation is right all the same.
-              if (expected !== undefined && server !== expected) {
+              if (this.#proof.listensElsewhere(server)) {
                 throw new PgGenerationsError('PGGEN_OTHER_SERVER', OTHER_SERVER)
               }
               const { result, payloads } = await change(call, client)
@@ -277,36 +270,4 @@ export class StrictCache<C extends SqlClient = SqlClient> {
         ),
     )
   }
-
-  /** Why a result cannot be persisted as far as is known here, if there is a reason. */
-  #doubt(snapshot: number, builtFrom: ModuleSet): PersistResult<never> | undefined {
-    // Counters that trust through gaps do not say so themselves.
-    if (this.#listener.state !== 'listening') return unproven('the listener is not listening')
-    for (const [realm, modules] of builtFrom.entries()) {
-      const verdict = this.#generations.check(snapshot, realm, modules)
-      if (verdict === 'changed') return { outcome: 'changed' }
-      if (verdict === 'unproven') return unproven('the counters are unproven')
-    }
-    return undefined
-  }
-
-  async #fence(deadline: Deadline): Promise<void> {
-    const timeoutMs = this.#fenceTimeoutMs
-    try {
-      const options = { timeoutMs, afterLock: true, inGap: 'reject' } as const
-      await deadline.within('the fence', () => fenceCounters(this.#listener, options))
-    } catch (error) {
-      throw error instanceof Expired ? error : new Abandoned(unproven(messageOf(error)))
-    }
-  }
-}
-
-const OTHER_SERVER = 'the client is not connected to the server and the database that the listener listens to'
-
-function unproven(cause: string): PersistResult<never> & { outcome: 'unproven' } {
-  return { outcome: 'unproven', cause }
-}
-
-function requireFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw invalidArgument(`${name} must be a function`)
 }

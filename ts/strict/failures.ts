@@ -62,14 +62,8 @@ export function ended(cause?: unknown): PgGenerationsError {
 }
 
 export function rolledBack(cause?: unknown): PgGenerationsError {
-  return new PgGenerationsError(
-    'PGGEN_ROLLED_BACK',
-    'a statement had failed, so nothing was committed',
-    undefined,
-    {
-      cause,
-    },
-  )
+  const message = 'a statement had failed, so the transaction was rolled back and nothing of it was committed'
+  return new PgGenerationsError('PGGEN_ROLLED_BACK', message, undefined, { cause })
 }
 
 export function tooManyLocks(count: number, cause: unknown): PgGenerationsError {

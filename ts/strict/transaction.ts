@@ -157,18 +157,19 @@ export class Transaction {
   async rollback<T>(failure: unknown): Promise<T> {
     // Whatever is done with the client now comes behind what is under way on it.
     if (failure instanceof Expired || this.#hasEnded) throw failure
+    const saysWhy = !(failure instanceof Abandoned || failure instanceof LockTimeout)
     let isOurs
     try {
-      // After an error the token cannot be read. What has failed serves nobody, whoever began it.
+      // After an error the token cannot be read, and nothing else can be done than to roll back, whoever began it.
       isOurs = await this.#isOurs().catch(
         (error: unknown) => isAborted(error) || Promise.reject(error as Error),
       )
       if (isOurs) await this.#query('the answer to ROLLBACK', 'ROLLBACK')
     } catch (error) {
-      // The first failure says more. Without one, the lender has to be told.
-      throw failure instanceof Abandoned ? error : failure
+      // The first failure says more, if it is one. Else the lender has to be told.
+      throw saysWhy ? failure : error
     }
-    if (!isOurs) throw ended(failure)
+    if (!isOurs) throw ended(saysWhy ? failure : undefined)
     if (failure instanceof Abandoned) return failure.outcome as T
     if (failure instanceof LockTimeout) throw await lockTimeout(failure, this)
     throw isAborted(failure) ? rolledBack(failure) : failure
@@ -203,7 +204,7 @@ export class Transaction {
       // The server may have begun it all the same.
       const claimed = await this.#tryToClaim().catch(() => undefined)
       if (claimed) await this.#query('the answer to ROLLBACK', 'ROLLBACK').catch(() => {})
-      throw error
+      throw isAborted(error) ? alreadyInTransaction() : error
     }
     if (!row) throw alreadyInTransaction()
     this.#statementTimeoutMs = Number(row.statement_timeout)
