@@ -2,7 +2,7 @@
 
 use stateright::{Model, Property};
 
-use crate::keys::Module;
+use crate::keys::{Keys, Module};
 use crate::protocol::Protocol;
 use crate::world::{Bounds, Operation, Version, Window, World};
 
@@ -76,9 +76,14 @@ impl Model for Cache {
 
     /// Without rows, and with every combination of rows that are built from the files as they are.
     fn init_states(&self) -> Vec<World> {
-        let rows = [[false, false], [true, false], [false, true], [true, true]];
-        let told = if self.scene.is_some() { 1 } else { rows.len() };
-        rows[..told].iter().map(|&rows| World::new(self.bounds, rows)).collect()
+        let layout = self.protocol.layout;
+        let mut rows = vec![Keys::NONE];
+        if self.scene.is_none() {
+            for module in layout.modules().iter() {
+                rows.extend(rows.clone().into_iter().map(|others| others.or(Keys::of(module))));
+            }
+        }
+        rows.into_iter().map(|rows| World::new(self.bounds, layout, rows)).collect()
     }
 
     /// Of equally short stories the first is told, so the order is: tasks, then listeners and faults, when they must.
@@ -88,9 +93,8 @@ impl Model for Cache {
             if tasks.persist.is_some() {
                 actions.push(Action::Persist(process));
             } else if world.left.persists > 0 && self.scene.is_none_or(|_| process == 0) {
-                let modules =
-                    Module::ALL.into_iter().filter(|&module| self.scene.is_none_or(|only| module == only));
-                actions.extend(modules.map(|module| Action::StartPersist(process, module)));
+                let modules = self.scene.map_or(self.protocol.layout.modules(), Keys::of);
+                actions.extend(modules.iter().map(|module| Action::StartPersist(process, module)));
             }
         }
         for (process, tasks) in processes.clone() {
@@ -173,7 +177,7 @@ pub const LANDED_AFTER: &str = "a row lands after its module was invalidated";
 impl Cache {
     /// Everybody does everything.
     pub fn new(protocol: Protocol, bounds: Bounds, sought: Sought) -> Self {
-        let operations = Operation::EVERY.to_vec();
+        let operations = Operation::every(protocol.layout);
         Self { protocol, bounds, operations, sought, scene: None, reduced: true }
     }
 
@@ -215,7 +219,7 @@ impl World {
     pub fn stale_rows(&self) -> impl Iterator<Item = (Module, Window)> {
         Module::ALL.into_iter().filter_map(|module| {
             let row = self.database.rows[module as usize]?;
-            let stale = !self.database.outdated(module, &row.built).is_empty();
+            let stale = !self.database.outdated(&row.built).is_empty();
             stale.then_some((module, row.through.unwrap_or(Window::FanOut)))
         })
     }

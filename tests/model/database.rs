@@ -1,13 +1,13 @@
 //! PostgreSQL: rows, advisory locks, row locks, and the queue of notifications.
 
-use crate::keys::{Keys, Module};
+use crate::keys::{Keys, Layout, Module, Realms};
 use crate::protocol::{Holder, Protocol, Step};
-use crate::world::{Process, Versions, Window, World};
+use crate::world::{Process, UNREAD, Versions, Window, World};
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Database {
     /// The committed rows.
-    pub rows: [Option<Row>; 2],
+    pub rows: [Option<Row>; 3],
     /// What committed invalidations promised: no row built from an older version.
     pub promised: Versions,
     /// Notifications, in the order of commits.
@@ -51,7 +51,7 @@ impl Lock {
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Transaction {
     pub global: Lock,
-    pub realm: Lock,
+    pub realms: [Lock; 3],
     pub upsert: Option<(Module, Row)>,
     pub delete: Option<Delete>,
     pub notify: Option<Keys>,
@@ -82,19 +82,23 @@ impl Transaction {
 }
 
 impl Database {
-    pub fn new(rows: [bool; 2]) -> Self {
-        let row = |there: bool| there.then_some(Row { built: [0; 2], through: None });
-        Self { rows: rows.map(row), promised: [0; 2], queue: Vec::new(), orphans: Vec::new() }
+    pub fn new(layout: Layout, rows: Keys) -> Self {
+        let row = |module: Module| {
+            let read = Keys::of(module).or(layout.dependencies(module));
+            let built = Module::ALL.map(|file| if read.contains(file) { 0 } else { UNREAD });
+            rows.contains(module).then_some(Row { built, through: None })
+        };
+        Self { rows: Module::ALL.map(row), promised: [0; 3], queue: Vec::new(), orphans: Vec::new() }
     }
 
     pub fn visible(&self) -> Keys {
         Module::ALL.into_iter().filter(|&module| self.rows[module as usize].is_some()).collect()
     }
 
-    /// The files of which `module`, built from `built`, has an older version than was promised.
-    pub fn outdated(&self, module: Module, built: &Versions) -> Keys {
+    /// The files of which what is built from `built` has an older version than was promised.
+    pub fn outdated(&self, built: &Versions) -> Keys {
         let older = |&file: &Module| built[file as usize] < self.promised[file as usize];
-        Keys::of(module).or(module.dependencies()).iter().filter(older).collect()
+        Module::ALL.into_iter().filter(older).collect()
     }
 
     /// The position behind all notifications.
@@ -115,20 +119,26 @@ impl World {
     }
 
     /// The steps that are common to all transactions; none if it has to wait. The transaction is out of the world.
+    ///
+    /// The locks of several realms are taken one by one, in one order. Here they are in one step: to hold some of them while one waits
+    /// for the next keeps others from more, and in one order makes no circle.
     pub fn step_transaction(
         &mut self,
         protocol: &Protocol,
         mine: &mut Transaction,
+        realms: Realms,
         step: Step,
     ) -> Option<()> {
+        let taken =
+            |other: &Transaction, lock| realms.iter().any(|realm| other.realms[realm].conflicts(lock));
         match step {
             Step::Global(lock) if self.transactions().any(|other| other.global.conflicts(lock)) => {
                 return None;
             }
-            Step::Realm(lock) if self.transactions().any(|other| other.realm.conflicts(lock)) => return None,
+            Step::Realm(lock) if self.transactions().any(|other| taken(other, lock)) => return None,
             Step::Global(lock) => mine.global = lock,
-            Step::Realm(lock) => mine.realm = lock,
-            Step::Unlock => (mine.global, mine.realm) = (Lock::None, Lock::None),
+            Step::Realm(lock) => realms.iter().for_each(|realm| mine.realms[realm] = lock),
+            Step::Unlock => (mine.global, mine.realms) = Default::default(),
             Step::Commit => self.commit(std::mem::take(mine), !protocol.sees_signals()),
             step => unreachable!("{step:?} is another operation's"),
         }
@@ -149,7 +159,7 @@ impl World {
     pub fn commit(&mut self, transaction: Transaction, signals_at_once: bool) {
         let database = &mut self.database;
         if let Some((module, mut row)) = transaction.upsert {
-            let stale = !database.outdated(module, &row.built).is_empty();
+            let stale = !database.outdated(&row.built).is_empty();
             row.through = stale.then_some(row.through.unwrap_or(Window::Commit));
             database.rows[module as usize] = Some(row);
         }
@@ -181,7 +191,7 @@ impl World {
             row.through = None;
         }
         if protocol.locks == Holder::OtherConnection {
-            (transaction.global, transaction.realm) = (Lock::None, Lock::None);
+            (transaction.global, transaction.realms) = Default::default();
         }
         self.database.orphans.push(transaction);
         self.database.orphans.sort_unstable();

@@ -2,7 +2,7 @@
 
 use crate::database::{Delete, Transaction};
 use crate::keys::Keys;
-use crate::protocol::{Notifies, Protocol, Step};
+use crate::protocol::{Named, Notifies, Protocol, Step};
 use crate::world::{Invalidation, Operation, World};
 
 impl World {
@@ -18,8 +18,8 @@ impl World {
         world.processes[process].invalidation = Some(Invalidation {
             operation,
             next: 0,
-            targets: operation.covers(),
-            covers: [0; 2],
+            targets: operation.covers(protocol.layout),
+            covers: [0; 3],
             view: None,
             transaction: Transaction::default(),
         });
@@ -34,7 +34,7 @@ impl World {
         let visible = world.database.visible();
         match steps[usize::from(task.next)] {
             Step::Edit => {
-                for module in task.operation.covers().iter() {
+                for module in task.operation.covers(protocol.layout).iter() {
                     world.files[module as usize] += 1;
                     task.covers[module as usize] = world.files[module as usize];
                 }
@@ -42,13 +42,18 @@ impl World {
             Step::View => task.view = Some(visible),
             Step::FanOut => {
                 if let Operation::Invalidate(module) = task.operation {
-                    let seen = task.view.unwrap_or(visible);
-                    task.targets = task.targets.or(module.dependents().and(seen));
+                    let found = protocol.dependents(module, task.view.unwrap_or(visible));
+                    task.targets = match protocol.named {
+                        Named::Each | Named::ToldOfOneRealm => task.targets.or(found),
+                        Named::UnderOneRealm => task.targets.or(found.and(protocol.layout.realm_of(module))),
+                        Named::WithoutTheChange => found,
+                    };
                 }
             }
             Step::Bump => {
+                let told = protocol.told(&task);
                 if let Some(persist) = &mut world.processes[process].persist {
-                    persist.bump(protocol, task.targets);
+                    persist.bump(protocol, told);
                 }
             }
             Step::Delete(notifies) => {
@@ -59,12 +64,15 @@ impl World {
                 task.transaction.delete = Some(Delete { rows, covers: task.covers });
                 task.transaction.notify = match notifies {
                     Notifies::Nothing => None,
-                    Notifies::Targets => Some(task.targets),
+                    Notifies::Targets => Some(protocol.told(&task)),
                     Notifies::DeletedRows => (!rows.is_empty()).then_some(rows),
                 };
             }
-            Step::Notify => task.transaction.notify = Some(task.targets),
-            step => world.step_transaction(protocol, &mut task.transaction, step)?,
+            Step::Notify => task.transaction.notify = Some(protocol.told(&task)),
+            step => {
+                let realms = protocol.layout.realms(task.operation.covers(protocol.layout));
+                world.step_transaction(protocol, &mut task.transaction, realms, step)?;
+            }
         }
         task.next += 1;
         if usize::from(task.next) < steps.len() {

@@ -1,30 +1,78 @@
-//! Which modules there are, and sets of them.
+//! Which modules there are, sets of them, and how they lie.
 
 use std::fmt;
 
-/// `App` is built from its own file and from that of `Lib`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Module {
     Lib,
     App,
+    /// Only in the chain.
+    Base,
+}
+
+/// What depends on what, and in which realms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// `app` is built from its own file and from that of `lib`, in the same realm.
+    OneRealm,
+    /// `app` is built from `lib`, and `lib` from `base`: so `app` is built from the files of all three. Each has a realm to
+    /// itself.
+    Chain,
+}
+
+impl Layout {
+    pub fn modules(self) -> Keys {
+        match self {
+            Self::OneRealm => Keys::of(Module::Lib).or(Keys::of(Module::App)),
+            Self::Chain => Keys::ALL,
+        }
+    }
+
+    /// All whose files a build of `module` reads, but for its own.
+    pub fn dependencies(self, module: Module) -> Keys {
+        self.direct(module)
+            .iter()
+            .fold(Keys::NONE, |all, direct| all.or(Keys::of(direct)).or(self.dependencies(direct)))
+    }
+
+    /// Those that `module` itself names.
+    pub fn direct(self, module: Module) -> Keys {
+        match (self, module) {
+            (_, Module::App) => Keys::of(Module::Lib),
+            (Self::Chain, Module::Lib) => Keys::of(Module::Base),
+            _ => Keys::NONE,
+        }
+    }
+
+    fn realm(self, module: Module) -> usize {
+        match self {
+            Self::OneRealm => 0,
+            Self::Chain => module as usize,
+        }
+    }
+
+    pub fn realms(self, modules: Keys) -> Realms {
+        Realms(modules.iter().fold(0, |realms, module| realms | 1 << self.realm(module)))
+    }
+
+    /// Those in the realm of this one.
+    pub fn realm_of(self, module: Module) -> Keys {
+        self.modules().iter().filter(|&other| self.realm(other) == self.realm(module)).collect()
+    }
+}
+
+/// A set of realms: those of what a persist names, or the one of what has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Realms(u8);
+
+impl Realms {
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..Module::ALL.len()).filter(move |realm| self.0 & 1 << realm != 0)
+    }
 }
 
 impl Module {
-    pub const ALL: [Self; 2] = [Self::Lib, Self::App];
-
-    pub fn dependencies(self) -> Keys {
-        match self {
-            Self::Lib => Keys::NONE,
-            Self::App => Keys::of(Self::Lib),
-        }
-    }
-
-    pub fn dependents(self) -> Keys {
-        match self {
-            Self::Lib => Keys::of(Self::App),
-            Self::App => Keys::NONE,
-        }
-    }
+    pub const ALL: [Self; 3] = [Self::Lib, Self::App, Self::Base];
 }
 
 impl fmt::Debug for Module {
@@ -32,19 +80,18 @@ impl fmt::Debug for Module {
         f.write_str(match self {
             Self::Lib => "lib",
             Self::App => "app",
+            Self::Base => "base",
         })
     }
 }
 
 /// A set of modules: what a statement deletes, what a notification names, what was bumped.
-///
-/// There is one realm, so that a realm or global bump is `ALL`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Keys(u8);
 
 impl Keys {
     pub const NONE: Self = Self(0);
-    pub const ALL: Self = Self(0b11);
+    pub const ALL: Self = Self(0b111);
 
     pub fn of(module: Module) -> Self {
         Self(1 << module as u8)

@@ -2,13 +2,14 @@
 //!
 //! # The world
 //!
-//! Two modules, `lib` and `app`, of one realm; `app` is built from its own file and from that of `lib`. Two processes, which
+//! Two modules, `lib` and `app`, of one realm; `app` is built from its own file and from that of `lib`. Or three in a chain, each in a
+//! realm of its own: `app` is built from `lib`, and `lib` from `base`. Two processes, which
 //! both build rows and invalidate, also at the same time. A build takes a snapshot of the counters, reads the files, and
 //! stores a row that remembers which versions it was built from. An invalidation follows a change of a file, as its caller
 //! promises, and deletes the rows of the module and of all that depend on it, as far as rows say so.
 //!
 //! PostgreSQL is modelled as far as it matters: READ COMMITTED, with rows that others see once they are committed; row locks;
-//! two advisory locks, *global* and the *realm's*, shared or exclusive, until the end of the transaction; the queue of
+//! advisory locks, *global* and each *realm's*, shared or exclusive, until the end of the transaction; the queue of
 //! notifications in the order of commits. A commit releases its locks **before** the listeners hear of it: delivery is a step
 //! of its own for each listener. A fence is a query, which waits for what was signalled, or an echo, which takes its place in
 //! the queue and waits for all that is before it.
@@ -18,7 +19,7 @@
 //! written something, the server may commit it or roll it back, at any later time. The counters of a process whose listener
 //! was lost are unproven until LISTEN is in force again and the global generation was bumped.
 //!
-//! Not modelled: more realms, capacity and widening (they only bump more), the order in which PostgreSQL grants locks (any is
+//! Not modelled: capacity and widening (they only bump more), the order in which PostgreSQL grants locks (any is
 //! possible here), loss of a commit that PostgreSQL acknowledged.
 //!
 //! # Stale
@@ -42,7 +43,7 @@
 //! * `checking`, `search`: the model as the checker sees it
 //! * `reduce`: fewer states to the same end
 //! * `story`: a path in words; `cargo test --test model -- --nocapture` prints them
-//! * `windows`, `strict`, `rules`: the tests
+//! * `windows`, `strict`, `rules`, `realms`: the tests
 #![cfg(not(pg_generations_loom))]
 #![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
 
@@ -53,6 +54,7 @@ mod keys;
 mod network;
 mod persist;
 mod protocol;
+mod realms;
 mod reduce;
 mod rules;
 mod search;

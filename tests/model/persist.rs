@@ -3,7 +3,7 @@
 use crate::database::{Row, Transaction};
 use crate::keys::{Keys, Module};
 use crate::protocol::{Protocol, Step};
-use crate::world::{Link, Persist, Process, Window, World};
+use crate::world::{Link, Persist, Process, UNREAD, Window, World};
 
 impl World {
     /// The first step of a new build.
@@ -13,7 +13,7 @@ impl World {
         world.processes[process].persist = Some(Persist {
             module,
             next: 0,
-            built: [0; 2],
+            built: [UNREAD; 3],
             bumped: Keys::NONE,
             fence: None,
             transaction: Transaction::default(),
@@ -32,7 +32,7 @@ impl World {
             Step::Snapshot => task.bumped = Keys::NONE,
             Step::ReadModule => task.built[module as usize] = files[module as usize],
             Step::ReadDependencies => {
-                for dependency in module.dependencies().iter() {
+                for dependency in protocol.layout.dependencies(module).iter() {
                     task.built[dependency as usize] = files[dependency as usize];
                 }
             }
@@ -45,7 +45,7 @@ impl World {
                 if fence.is_some_and(|fence| !link.delivers() || processes[process].position < fence) {
                     return None;
                 }
-                if task.verdict(link, dependencies, proven) != Verdict::Unchanged {
+                if task.verdict(protocol, link, dependencies, proven) != Verdict::Unchanged {
                     return Some(world);
                 }
                 task.missed = world.missed(process, &task, fence.is_some());
@@ -58,10 +58,13 @@ impl World {
                 task.transaction.upsert =
                     Some((module, Row { built: task.built, through: task.missed.take() }));
             }
-            step => world.step_transaction(protocol, &mut task.transaction, step)?,
+            step => {
+                let realms = protocol.layout.realms(protocol.built_from(module));
+                world.step_transaction(protocol, &mut task.transaction, realms, step)?;
+            }
         }
         task.next += 1;
-        if module.dependencies().is_empty()
+        if protocol.layout.dependencies(module).is_empty()
             && protocol.persist.get(usize::from(task.next)) == Some(&Step::ReadDependencies)
         {
             task.next += 1;
@@ -75,7 +78,7 @@ impl World {
     /// Why a check says "unchanged" of what is outdated already.
     fn missed(&self, process: usize, task: &Persist, fenced: bool) -> Option<Window> {
         let Process { link, position, .. } = self.processes[process];
-        let outdated = self.database.outdated(task.module, &task.built);
+        let outdated = self.database.outdated(&task.built);
         let names = |keys: Keys| !keys.and(outdated).is_empty();
         let on_its_way = || {
             let sent = self.database.queue[usize::from(position)..].iter().any(|sent| names(sent.keys));
@@ -99,8 +102,7 @@ impl Persist {
     pub fn bump(&mut self, protocol: &Protocol, keys: Keys) {
         let check = protocol.persist.iter().position(|step| matches!(step, Step::Check { .. }));
         if check.is_some_and(|check| usize::from(self.next) <= check) {
-            let relevant = Keys::of(self.module).or(self.module.dependencies());
-            self.bumped = self.bumped.or(keys.and(relevant));
+            self.bumped = self.bumped.or(keys.and(protocol.built_from(self.module)));
         }
     }
 }
@@ -114,19 +116,18 @@ pub enum Verdict {
 }
 
 impl Persist {
-    pub fn verdict(&self, link: Link, dependencies: bool, proven: bool) -> Verdict {
+    pub fn verdict(&self, protocol: &Protocol, link: Link, dependencies: bool, proven: bool) -> Verdict {
         if proven && !link.believed() {
             Verdict::Unproven
-        } else if self.knows_of_change(dependencies) {
+        } else if self.knows_of_change(protocol, dependencies) {
             Verdict::Changed
         } else {
             Verdict::Unchanged
         }
     }
 
-    pub fn knows_of_change(&self, dependencies: bool) -> bool {
-        let own = Keys::of(self.module);
-        let checked = if dependencies { own.or(self.module.dependencies()) } else { own };
+    pub fn knows_of_change(&self, protocol: &Protocol, dependencies: bool) -> bool {
+        let checked = if dependencies { protocol.built_from(self.module) } else { Keys::of(self.module) };
         !self.bumped.and(checked).is_empty()
     }
 }

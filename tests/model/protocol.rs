@@ -3,7 +3,8 @@
 //! A protocol is a list of steps for each operation, so that a weaker one is the strict one with a step moved or left out.
 
 use crate::database::Lock;
-use crate::world::Operation;
+use crate::keys::{Keys, Layout, Module};
+use crate::world::{Invalidation, Operation};
 
 /// What a process does at a time. Anything may happen between two steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +75,32 @@ pub enum Holder {
     OtherConnection,
 }
 
+/// What a persist says that it was built from: what it locks and checks, and what its row tells those who look for a fan-out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BuiltFrom {
+    Transitive,
+    /// What the module itself names.
+    Direct,
+}
+
+/// What becomes of the dependents that an invalidation has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// All are deleted and told of, each under the realm that it is in.
+    Each,
+    /// All are taken for modules of the realm of what has changed: nothing by their names is there.
+    UnderOneRealm,
+    /// All are deleted, and told of as if they were in that realm.
+    ToldOfOneRealm,
+    /// They are taken for all that is to be invalidated.
+    WithoutTheChange,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Protocol {
+    pub layout: Layout,
+    pub built_from: BuiltFrom,
+    pub named: Named,
     pub persist: Vec<Step>,
     pub invalidate: Vec<Step>,
     pub clear_realm: Vec<Step>,
@@ -93,6 +118,9 @@ impl Protocol {
         use Step::*;
         let clear = vec![Edit, Bump, Delete(Notifies::Nothing), Commit, Notify, Commit];
         Self {
+            layout: Layout::OneRealm,
+            built_from: BuiltFrom::Transitive,
+            named: Named::Each,
             persist: vec![Snapshot, ReadModule, ReadDependencies, CHECK_MODULE, Insert, Commit],
             invalidate: vec![Edit, Bump, FanOut, Bump, Delete(Notifies::Nothing), Commit, Notify, Commit],
             clear_realm: clear.clone(),
@@ -157,8 +185,47 @@ impl Protocol {
             ],
             clear_realm: clear(Global(Shared), Some(Realm(Exclusive))),
             clear_all: clear(Global(Exclusive), None),
-            resync: Resync::AfterListen,
-            locks: Holder::Transaction,
+            ..Self::unfenced()
+        }
+    }
+
+    /// The strict protocol with dependencies in other realms.
+    pub fn strict_chain() -> Self {
+        Self { layout: Layout::Chain, ..Self::strict() }
+    }
+
+    /// What a persist of `module` says that it was built from, itself included.
+    pub fn built_from(&self, module: Module) -> Keys {
+        let dependencies = match self.built_from {
+            BuiltFrom::Transitive => self.layout.dependencies(module),
+            BuiltFrom::Direct => self.layout.direct(module),
+        };
+        Keys::of(module).or(dependencies)
+    }
+
+    /// Those of these rows that say that they were built from `module`, or from another of them that does.
+    pub fn dependents(&self, module: Module, rows: Keys) -> Keys {
+        let mut found = Keys::of(module);
+        loop {
+            let more = rows
+                .iter()
+                .filter(|&row| !self.built_from(row).and(found).is_empty())
+                .collect::<Keys>()
+                .or(found);
+            if more == found {
+                return found.without(Keys::of(module));
+            }
+            found = more;
+        }
+    }
+
+    /// What an invalidation bumps and notifies.
+    pub fn told(&self, task: &Invalidation) -> Keys {
+        match (self.named, task.operation) {
+            (Named::ToldOfOneRealm, Operation::Invalidate(module)) => {
+                task.targets.and(self.layout.realm_of(module))
+            }
+            _ => task.targets,
         }
     }
 

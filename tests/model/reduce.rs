@@ -3,7 +3,7 @@
 use crate::database::Transaction;
 use crate::keys::Module;
 use crate::protocol::{Protocol, Step};
-use crate::world::{Link, Persist, Process, Version, World};
+use crate::world::{Link, Persist, Process, UNREAD, Version, World};
 
 impl World {
     pub fn reduced(mut self, protocol: &Protocol) -> Self {
@@ -63,10 +63,10 @@ impl World {
             self.files[file] -= base;
             self.database.promised[file] -= base;
             let rows = self.database.rows.iter_mut().flatten().map(|row| &mut row.built[file]);
-            rows.for_each(|built| *built = built.saturating_sub(base));
+            rows.for_each(|built| lower(built, base));
             for process in &mut self.processes {
                 if let Some(persist) = &mut process.persist {
-                    persist.built[file] = persist.built[file].saturating_sub(base);
+                    lower(&mut persist.built[file], base);
                     persist.transaction.count_versions_from(file, base);
                 }
                 if let Some(invalidation) = &mut process.invalidation {
@@ -82,10 +82,16 @@ impl World {
     }
 }
 
+fn lower(built: &mut Version, base: Version) {
+    if *built != UNREAD {
+        *built = built.saturating_sub(base);
+    }
+}
+
 impl Transaction {
     fn count_versions_from(&mut self, file: usize, base: Version) {
         if let Some((_, row)) = &mut self.upsert {
-            row.built[file] = row.built[file].saturating_sub(base);
+            lower(&mut row.built[file], base);
         }
         if let Some(delete) = &mut self.delete {
             let covers = &mut delete.covers[file];
@@ -98,7 +104,7 @@ impl Persist {
     fn is_doomed(&self, protocol: &Protocol) -> bool {
         let to_come = &protocol.persist[usize::from(self.next)..];
         let fails = |step: &Step| match *step {
-            Step::Check { dependencies, .. } => self.knows_of_change(dependencies),
+            Step::Check { dependencies, .. } => self.knows_of_change(protocol, dependencies),
             _ => false,
         };
         !to_come.contains(&Step::Snapshot) && to_come.iter().any(fails)

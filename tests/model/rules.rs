@@ -4,7 +4,7 @@ use crate::checking::Sought;
 use crate::database::Lock::{Exclusive, Shared};
 use crate::keys::Module::{self, Lib};
 use crate::protocol::{Holder, Notifies, Protocol, Resync, Step};
-use crate::search::ONE_OF_EACH;
+use crate::search::{ONE_OF_EACH, assert_needed};
 use crate::world::Bounds;
 use crate::world::Operation::{self, Invalidate};
 
@@ -109,14 +109,6 @@ fn persist(change: impl FnOnce(&mut Vec<Step>)) -> Protocol {
 
 fn invalidate(change: impl FnOnce(&mut Vec<Step>)) -> Protocol {
     strict_but(|strict| change(&mut strict.invalidate))
-}
-
-/// In all states, and in the reduced ones too, so that they cannot have lost what is looked for.
-fn assert_needed(rule: &str, bounds: Bounds, protocol: Protocol) {
-    for reduced in [false, true] {
-        let stale = protocol.clone().may_be_stale(bounds, reduced);
-        assert!(stale, "nothing is stale without the rule: {rule} (reduced: {reduced})");
-    }
 }
 
 #[test]

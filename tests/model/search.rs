@@ -70,3 +70,11 @@ impl Protocol {
         );
     }
 }
+
+/// In all states, and in the reduced ones too, so that they cannot have lost what is looked for.
+pub fn assert_needed(rule: &str, bounds: Bounds, protocol: Protocol) {
+    for reduced in [false, true] {
+        let stale = protocol.clone().may_be_stale(bounds, reduced);
+        assert!(stale, "nothing is stale without the rule: {rule} (reduced: {reduced})");
+    }
+}

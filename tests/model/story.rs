@@ -4,9 +4,9 @@ use stateright::Path;
 
 use crate::checking::{Action, Cache};
 use crate::database::{Lock, Transaction};
-use crate::keys::Module;
+use crate::keys::{Keys, Module};
 use crate::protocol::{Notifies, Step};
-use crate::world::{Invalidation, Link, Operation, Persist, Versions, World};
+use crate::world::{Invalidation, Link, Operation, Persist, UNREAD, Versions, World};
 
 /// The shortest way to a stale row, as the checker found it.
 pub struct Story(Vec<String>);
@@ -49,7 +49,7 @@ fn line(model: &Cache, before: &World, action: Action, after: &World) -> String 
     let protocol = &model.protocol;
     match action {
         Action::StartPersist(process, module) => {
-            let now = after.processes[process].persist.as_ref().map_or([0; 2], |persist| persist.built);
+            let now = after.processes[process].persist.as_ref().map_or([0; 3], |persist| persist.built);
             let first = persist_line(protocol.persist[0], module, &now, before, after, process);
             format!("{} builds {module:?}: {first}", name(process))
         }
@@ -64,7 +64,8 @@ fn line(model: &Cache, before: &World, action: Action, after: &World) -> String 
             format!("{} {}", name(process), persist_line(step, module, &built, before, after, process))
         }
         Action::StartInvalidation(process, operation) => {
-            let files: Vec<_> = operation.covers().iter().map(|module| file(module, &after.files)).collect();
+            let files: Vec<_> =
+                operation.covers(protocol.layout).iter().map(|module| file(module, &after.files)).collect();
             format!(
                 "{} changes a file, now {}, and calls {}",
                 name(process),
@@ -133,7 +134,7 @@ fn persist_line(
         Step::Snapshot => "takes a snapshot".to_owned(),
         Step::ReadModule => format!("reads {}", file(module, built)),
         Step::ReadDependencies => {
-            format!("reads {} for {module:?}", files(module.dependencies().iter(), built))
+            format!("reads {} for {module:?}", files(read(built).without(Keys::of(module)).iter(), built))
         }
         Step::Echo | Step::Query if gave_up => "has no connection for a fence, and rolls back".to_owned(),
         Step::Echo => format!("starts an echo, behind {} notifications", before.database.queue.len()),
@@ -198,7 +199,7 @@ fn beginning(world: &World) -> String {
 
 fn ending(world: &World, module: Module) -> String {
     let Some(row) = world.database.rows[module as usize] else { return String::new() };
-    let promised = world.database.outdated(module, &row.built).iter();
+    let promised = world.database.outdated(&row.built).iter();
     let promised = files(promised, &world.database.promised);
     format!(
         "STALE: the row of {module:?} is built from {}, after an invalidation for {promised}",
@@ -207,7 +208,11 @@ fn ending(world: &World, module: Module) -> String {
 }
 
 fn built_from(module: Module, versions: &Versions) -> String {
-    files(std::iter::once(module).chain(module.dependencies().iter()), versions)
+    files(std::iter::once(module).chain(read(versions).without(Keys::of(module)).iter()), versions)
+}
+
+fn read(built: &Versions) -> Keys {
+    Module::ALL.into_iter().filter(|&file| built[file as usize] != UNREAD).collect()
 }
 
 fn files(modules: impl Iterator<Item = Module>, versions: &Versions) -> String {

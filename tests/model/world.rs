@@ -1,11 +1,13 @@
 //! The state: source files, one database, two processes, and what may still go wrong.
 
 use crate::database::{Database, Transaction};
-use crate::keys::{Keys, Module};
+use crate::keys::{Keys, Layout, Module};
 
 pub type Version = u8;
 /// A version for each module, by `Module as usize`.
-pub type Versions = [Version; 2];
+pub type Versions = [Version; 3];
+/// The version of a file that a build has not read: no invalidation outdates it.
+pub const UNREAD: Version = Version::MAX;
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct World {
@@ -70,7 +72,7 @@ pub struct Persist {
     pub module: Module,
     /// The next of the protocol's steps.
     pub next: u8,
-    /// The files as they were read.
+    /// The files as they were read, `UNREAD` otherwise.
     pub built: Versions,
     /// What was bumped since the snapshot: all that a check can tell.
     ///
@@ -106,14 +108,17 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const EVERY: [Self; 4] =
-        [Self::Invalidate(Module::Lib), Self::Invalidate(Module::App), Self::ClearRealm, Self::ClearAll];
+    /// All that there are. A clearing of a realm says nothing of rows in others, so it is only where there is one.
+    pub fn every(layout: Layout) -> Vec<Self> {
+        let clear_realm = (layout == Layout::OneRealm).then_some(Self::ClearRealm);
+        layout.modules().iter().map(Self::Invalidate).chain(clear_realm).chain([Self::ClearAll]).collect()
+    }
 
     /// The modules whose files changed before.
-    pub fn covers(self) -> Keys {
+    pub fn covers(self, layout: Layout) -> Keys {
         match self {
             Self::Invalidate(module) => Keys::of(module),
-            Self::ClearRealm | Self::ClearAll => Keys::ALL,
+            Self::ClearRealm | Self::ClearAll => layout.modules(),
         }
     }
 }
@@ -144,9 +149,15 @@ impl Process {
 }
 
 impl World {
-    pub fn new(left: Bounds, rows: [bool; 2]) -> Self {
+    /// With rows of these modules, built from the files as they are.
+    pub fn new(left: Bounds, layout: Layout, rows: Keys) -> Self {
         let process = Process { link: Link::Proven, position: 0, persist: None, invalidation: None };
-        Self { files: [0; 2], database: Database::new(rows), processes: [process.clone(), process], left }
+        Self {
+            files: [0; 3],
+            database: Database::new(layout, rows),
+            processes: [process.clone(), process],
+            left,
+        }
     }
 
     /// Nobody is doing anything, and nothing is on its way.
