@@ -5,8 +5,8 @@ export type CountersHandle = { readonly [kind]: 'counters' }
 export type FeedHandle = { readonly [kind]: 'feed' }
 /** A running native listener. */
 export type ListenerHandle = { readonly [kind]: 'listener' }
-/** Where the answer to one request for a password goes. */
-export type PasswordReply = { readonly [kind]: 'password reply' }
+/** A question of native code's, which waits for its answer. */
+export type Question = { readonly [kind]: 'question' }
 /** Notifications that JavaScript has yet to hear. */
 export type MailboxHandle = { readonly [kind]: 'mailbox' }
 
@@ -18,8 +18,11 @@ export type MailboxHandle = { readonly [kind]: 'mailbox' }
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** Answers one request for a password: with the password, or with the reason why there is none. */
-export declare function answerPassword(reply: PasswordReply, password?: string | undefined | null, failure?: string | undefined | null): void
+/** Answers a question: with a text, or with the reason why there is none. Whether the answer is still waited for. */
+export declare function answer(question: Question, text?: string | undefined | null, failure?: string | undefined | null): boolean
+
+/** Whether a listener was given these counters that was never started. */
+export declare function awaitsStart(counters: CountersHandle): boolean
 
 /** Bumps everything. */
 export declare function bumpGlobal(counters: CountersHandle): void
@@ -48,22 +51,15 @@ export declare function checkChannel(name: string): string | null
 /** The clock's word; null where the engine shares no memory. Ask for it once in each thread. */
 export declare function clockWord(): BigUint64Array | null
 
+/** The keywords of libpq's settings, all of them. */
+export declare function connectionKeywords(): Array<string>
+
 /** One layer of connection settings, each as text. */
 export interface ConnectionLayer {
-  /** A URL; what it says goes before the other fields of its layer. */
+  /** A URL; what it says goes before the rest of its layer. */
   url?: string
-  /** Host names, separated by commas. */
-  host?: string
-  /** Ports, separated by commas. */
-  port?: string
-  /** Role. */
-  user?: string
-  /** Password. */
-  password?: string
-  /** Database. */
-  database?: string
-  /** libpq's name of the mode. */
-  sslMode?: string
+  /** Others, by libpq's keywords. */
+  settings: Record<string, string>
   /** Root certificates in PEM. */
   sslCa?: string
   /** Our certificate in PEM. */
@@ -72,22 +68,14 @@ export interface ConnectionLayer {
   sslKey?: string
   /** Whom the server's certificate has to be for. */
   sslServerName?: string
-  /** For `pg_stat_activity`. */
-  applicationName?: string
-  /** Command-line options for the backend. */
-  options?: string
-  /** libpq's name. */
-  targetSessionAttrs?: string
-  /** Seconds. */
-  connectTimeout?: string
 }
 
-/** New counters. Throws if the capacity is out of range. */
-export declare function createCounters(capacity: number, requireListener: boolean): CountersHandle
+/** New counters, or the reason why not. Throws if the capacity is out of range. */
+export declare function createCounters(capacity: number, requireListener: boolean): CountersHandle | Failure
 
 /**
  * Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
- * something to drain.
+ * something to drain. The counters are unproven from this call on.
  */
 export declare function createFeed(counters: CountersHandle | undefined | null, queueCalls: boolean, maxQueuedCalls: number, trustGaps: boolean, wake: () => void): FeedHandle
 
@@ -103,8 +91,8 @@ export declare function decode(payload: string): ModuleCacheInvalidation | undef
 /** The default capacity. */
 export declare const DEFAULT_CAPACITY: number
 
-/** Handles one payload as if it had just been received; gives what it decoded. */
-export declare function dispatch(feed: FeedHandle, payload: string): ModuleCacheInvalidation | null
+/** Handles one payload as if it had just been received, except for the calls into JavaScript; gives what there is to do. */
+export declare function dispatch(feed: FeedHandle, payload: string): FeedItem | null
 
 /** Takes everything there is to do, oldest first. */
 export declare function drain(feed: FeedHandle): Array<FeedItem>
@@ -178,6 +166,8 @@ export interface FeedTally {
   malformed: number
   /** Sessions lost. */
   gaps: number
+  /** Sessions lost for a notification that could not be converted. */
+  undecodable: number
   /** Sessions replaced. */
   reconnects: number
   /** The latest notification. */
@@ -217,15 +207,6 @@ export interface Findings {
   /** What it ended by, before it was through. */
   failure?: Failure
 }
-
-/** It has begun. Whether anybody still wants it. */
-export declare function foreignBegun(listener: ListenerHandle): boolean
-
-/** It has ended, after `shut_down`. */
-export declare function foreignEnded(listener: ListenerHandle): void
-
-/** It will not begin; with a message, because the adapter failed, else because it took longer than `limit_ms`. */
-export declare function foreignFailed(listener: ListenerHandle, message: string | undefined | null, limitMs: number): void
 
 /** The global generation. */
 export declare function globalGeneration(counters: CountersHandle): number
@@ -293,6 +274,9 @@ export interface MailItem {
 /** The counts so far. */
 export declare function mailTally(mailbox: MailboxHandle): MailboxTally
 
+/** A report of malformed payloads holds back later ones for so long. */
+export declare const MALFORMED_INTERVAL_MS: number
+
 /** The greatest capacity. */
 export declare const MAX_CAPACITY: number
 
@@ -320,8 +304,14 @@ export declare function realmGeneration(counters: CountersHandle, realm: string)
  */
 export declare function refuseStart(feed: FeedHandle, message?: string | undefined | null): Failure
 
+/** Queues the report of malformed payloads that is held back, if it is due; else gives in how many milliseconds it is. */
+export declare function reportMalformed(feed: FeedHandle): number | null
+
+/** The listener is shut down: if it was never started, its counters do not wait for that any more. */
+export declare function retire(feed: FeedHandle): void
+
 /** The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range. */
-export declare function sharedCounters(name: string, capacity?: number | undefined | null): CountersHandle | string
+export declare function sharedCounters(name: string, capacity: number | undefined | null, requireListener: boolean): CountersHandle | Failure
 
 /** Stops the listener and calls back when its connection is closed. */
 export declare function shutDown(listener: ListenerHandle, callback: (failure: Failure | undefined | null) => void): void
@@ -329,17 +319,14 @@ export declare function shutDown(listener: ListenerHandle, callback: (failure: F
 /** The clock now. */
 export declare function snapshot(counters: CountersHandle): number
 
-/** Attaches to the feed what somebody else listens to, who is to say how that goes. */
-export declare function startForeign(feed: FeedHandle): ListenerHandle
-
 /**
  * Attaches to the feed and starts the thread. The counters are unproven from this call on.
  *
  * Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
- * has them. `ask_password` answers requests for the password of layer `ask_password_layer`. A failure is returned,
- * not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
+ * has them. `ask_password` answers requests for the password of layer `ask_password_layer`, and `ask_server` those for
+ * the server that has to be the listener's. A failure is returned, not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
  */
-export declare function startListener(feed: FeedHandle, hearsInvalidations: boolean, layers: Array<ConnectionLayer>, environment: Record<string, string>, askPassword: ((reply: PasswordReply) => void) | undefined | null, askPasswordLayer: number, timings: ListenerTimings, predecessor?: ListenerHandle | undefined | null): ListenerHandle | Failure
+export declare function startListener(feed: FeedHandle, hearsInvalidations: boolean, layers: Array<ConnectionLayer>, environment: Record<string, string>, askPassword: ((question: Question) => void) | undefined | null, askPasswordLayer: number, askServer: ((question: Question) => void) | undefined | null, timings: ListenerTimings, predecessor?: ListenerHandle | undefined | null): ListenerHandle | Failure
 
 /** Attaches to the feed and rides on the connection of `client`; gives up after `limit_ms`. */
 export declare function startOnClient(feed: FeedHandle, client: ListenerHandle, limitMs: number): ListenerHandle | Failure

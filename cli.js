@@ -3050,6 +3050,7 @@ const { program: program$1, createCommand, createArgument, createOption, Command
 * * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
 * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
 * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+* * `PGGEN_WRONG_SERVER`: the connection leads to another server or database than the `dbAdapter` works on.
 * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
 * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
 * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,
@@ -3057,15 +3058,21 @@ const { program: program$1, createCommand, createArgument, createOption, Command
 * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
 * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
 * * `PGGEN_CONNECTION_LOST`: the connection ended.
+* * `PGGEN_UNDECODABLE`: a notification could not be converted from the database's encoding to UTF-8.
 * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
 * * `PGGEN_PANIC`: a bug in this package.
 * * `PGGEN_THREAD`: the operating system gave no thread.
 * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
 * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
 * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+* * `PGGEN_TRANSACTION_ENDED`: a callback ended the transaction that it was called in. What was committed so may be stale.
 * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
-* * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
-* * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
+* * `PGGEN_OUTCOME_UNKNOWN`: the answer to a COMMIT is missing.
+* * `PGGEN_CALL_TIMEOUT`: a call of a `StrictCache` was not done within its `timeoutMs`.
+* * `PGGEN_NESTED_CALL`: a callback of a `StrictCache` called that cache.
+* * `PGGEN_LOCK_TIMEOUT`: a lock was not to be had in time; the message names the sessions that hold it.
+* * `PGGEN_TOO_MANY_LOCKS`: the server has no room for a lock on each realm.
+* * `PGGEN_OTHER_SERVER`: a client is not connected to the server and the database that the listener listens to.
 * * `PGGEN_STOPPED`: `shutDown()` came first.
 */
 var PgGenerationsError = class PgGenerationsError extends Error {
@@ -3074,8 +3081,8 @@ var PgGenerationsError = class PgGenerationsError extends Error {
 	code;
 	/** PostgreSQL's five characters, if the server reported the error. */
 	sqlState;
-	constructor(code, message, sqlState) {
-		super(message);
+	constructor(code, message, sqlState, options) {
+		super(message, options);
 		this.code = code;
 		if (sqlState !== void 0) this.sqlState = sqlState;
 	}
@@ -3090,6 +3097,15 @@ function messageOf(thrown) {
 		return thrown instanceof Error ? String(thrown.message) : String(thrown);
 	} catch {
 		return "something was thrown that has no text";
+	}
+}
+/** Where it was thrown, if that is known. Never throws itself. */
+function stackOf(thrown) {
+	try {
+		const stack = thrown instanceof Error ? thrown.stack : void 0;
+		return typeof stack === "string" ? stack : void 0;
+	} catch {
+		return;
 	}
 }
 //#endregion
@@ -3123,6 +3139,37 @@ function releaseWithoutBugs(version) {
 	return [...new Set(BUGS.flatMap(({ fixed }) => Object.keys(fixed).map(Number)))].toSorted((a, b) => a - b).filter((major) => major >= Number.parseInt(version, 10)).map((major) => `${major}.${Math.max(...BUGS.map(({ fixed }) => fixed[major] ?? 0))}`).find((release) => bugsOf(release).length === 0) ?? "the latest";
 }
 //#endregion
+//#region ts/cli/lock-holders.ts
+/** Twice what the server allows a transaction of strict mode to be silent for by default. */
+const LONG_LOCK_S = 10;
+/** A wait for a lock of strict mode ends after two seconds by default; what is shorter than this is everyday life. */
+const LONG_WAIT_S = 1;
+/** Judges who holds the locks, for how long, and who waits. */
+function checkLocks({ holders, waiting }) {
+	if (holders.length === 0) return {
+		check: "locks",
+		status: "ok",
+		message: "nothing holds a lock of strict mode"
+	};
+	const sessions = [...new Map(holders.map((holder) => [holder.pid, holder])).values()];
+	const named = sessions.map(({ pid, application, user, state, seconds }) => {
+		return `${pid === null ? "a prepared transaction" : `${application || user} as ${user} (${pid})`}${state === null ? "" : `, ${state}`}${seconds === null ? "" : `, ${Math.round(seconds)} s`}`;
+	});
+	const waits = waiting.map(({ pid, seconds, blockedBy }) => `${pid} waits for ${blockedBy.join(", ")}, ${Math.round(seconds ?? 0)} s`);
+	const message = `locks of strict mode are held by ${[...named, ...waits].join("; ")}`;
+	if (sessions.filter(({ pid, seconds }) => pid === null || (seconds ?? 0) > LONG_LOCK_S).length === 0 && waiting.every(({ seconds }) => (seconds ?? 0) < LONG_WAIT_S)) return {
+		check: "locks",
+		status: "ok",
+		message
+	};
+	return {
+		check: "locks",
+		status: "warning",
+		message,
+		advice: "nothing is persisted or invalidated in a realm while its lock is held against it: end what holds on with pg_terminate_backend (ROLLBACK PREPARED), and let nothing but the cache take these locks, see docs/strict-mode.md"
+	};
+}
+//#endregion
 //#region ts/cli/checks.ts
 /** The median of more than this many milliseconds is worth a word: bumps come that late. */
 const SLOW_ECHO_MS = 250;
@@ -3143,7 +3190,7 @@ function diagnose(found) {
 		message: `the server does not tell: ${refused.get(name) ?? "it gave no answer"}`
 	});
 	const checks = [checkConnection(found, facts)];
-	if (found.address !== void 0) checks.push(facts.version === void 0 ? unless("version", "version") : checkVersion(facts.version), refused.has("tls") && refused.get("tls") === void 0 ? checkTls(found, facts) : unless("tls", "tls"), checkListen(found), ...found.listens ? [checkEcho(found)] : [], facts.queue === void 0 ? unless("queue", "queue") : checkQueue(facts.queue), facts.listeners ? checkListeners(facts.listeners) : unless("listeners", "listeners"), facts.connections ? checkConnections(facts.connections) : unless("connections", "connections"), facts.settings ? checkReplication(facts.settings) : unless("settings", "replication"), facts.settings ? checkTimeouts(facts.settings) : unless("settings", "timeouts"), checkIdentity(found));
+	if (found.address !== void 0) checks.push(facts.version === void 0 ? unless("version", "version") : checkVersion(facts.version), facts.encoding === void 0 ? unless("encoding", "encoding") : checkEncoding(facts.encoding), refused.has("tls") && refused.get("tls") === void 0 ? checkTls(found, facts) : unless("tls", "tls"), checkListen(found), ...found.listens ? [checkEcho(found)] : [], facts.queue === void 0 ? unless("queue", "queue") : checkQueue(facts.queue), facts.listeners ? checkListeners(facts.listeners) : unless("listeners", "listeners"), facts.locks ? checkLocks(facts.locks) : unless("locks", "locks"), facts.connections ? checkConnections(facts.connections) : unless("connections", "connections"), facts.settings ? checkReplication(facts.settings) : unless("settings", "replication"), facts.settings ? checkTimeouts(facts.settings) : unless("settings", "timeouts"), checkIdentity(found));
 	return {
 		listens: found.listens,
 		status: worst(checks),
@@ -3157,7 +3204,7 @@ function worst(checks) {
 }
 function measured(found, facts) {
 	const { address, server, echoesMs: echoMs } = found;
-	const { version, session, queue, connections } = facts;
+	const { version, session, queue, connections, locks } = facts;
 	const listeners = facts.listeners?.sessions.map(({ pid, user, application, state }) => ({
 		pid,
 		user,
@@ -3172,6 +3219,7 @@ function measured(found, facts) {
 		echoMs,
 		queueUsage: queue,
 		listeners,
+		locks,
 		connections
 	};
 	return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== void 0));
@@ -3216,6 +3264,19 @@ function checkVersion(version) {
 		status: "warning",
 		message: `PostgreSQL ${version}, which has ${bugs.length === 1 ? "a known bug" : "known bugs"}: ${bugs.map(({ what, see }) => `${what} (${see})`).join("; ")}`,
 		advice: `update to PostgreSQL ${releaseWithoutBugs(version)} or later`
+	};
+}
+function checkEncoding(encoding) {
+	if (encoding === "UTF8") return {
+		check: "encoding",
+		status: "ok",
+		message: "the encoding is UTF8"
+	};
+	return {
+		check: "encoding",
+		status: "warning",
+		message: `the encoding is ${encoding}: a notification that cannot be converted to UTF-8 ends a listener's session, and every role that can connect can send one`,
+		advice: "move to a database with the encoding UTF8; until then let nobody connect who is not trusted, and watch undecodable in stats()"
 	};
 }
 function checkTls({ address = "", verified }, { tls: encryption }) {
@@ -3389,31 +3450,59 @@ function resolveConnection(connection, dbAdapter) {
 function asOptions(name, given) {
 	if (given === void 0 || given === null) return {};
 	if (typeof given === "string") return { connectionString: given };
+	if (given instanceof URL) throw new TypeError(`${name} must be a string or an object: give the URL's href`);
+	if (isConnected(given)) throw new TypeError(`${name} must say how to connect, and this is a pool or a client: give what it was made from, its connection string or the object with host, user and so on`);
 	if (typeof given === "object") return given;
 	throw new TypeError(`${name} must be a URL or an object, got ${typeof given}`);
 }
+/** Whether it is what node-postgres, postgres.js, an adapter or this package makes of connection settings. */
+function isConnected(given) {
+	return [
+		"query",
+		"execute",
+		"unsafe",
+		"connect",
+		"subscribe"
+	].some((method) => typeof given[method] === "function");
+}
+/** Settings that are text and nothing else: a number there is a mistake. */
+const TEXTS = new Set([
+	"host",
+	"user",
+	"password",
+	"dbname",
+	"options",
+	"application_name"
+]);
 function layer(name, options) {
-	const text = (field) => {
+	const setting = (keyword, field = keyword) => {
 		const value = options[field];
 		if (value === void 0 || value === null) return void 0;
 		if (typeof value === "string") return value;
+		if (keyword === "password" && typeof value === "function") return void 0;
+		if (!TEXTS.has(keyword) && typeof value === "number") return String(value);
+		if (!TEXTS.has(keyword) && typeof value === "boolean") return value ? "1" : "0";
 		throw new TypeError(`${name}.${field} must be a string, got ${typeof value}`);
 	};
-	const { port, password, connectionTimeoutMillis: timeout } = options;
+	const { connectionTimeoutMillis: timeout } = options;
 	if (timeout !== void 0 && !(typeof timeout === "number" && timeout >= 0)) throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`);
-	const fields = {
-		url: text("connectionString"),
-		host: text("host"),
-		port: typeof port === "number" ? String(port) : text("port"),
-		user: text("user"),
-		password: typeof password === "function" ? void 0 : text("password"),
-		database: text("database"),
-		...tlsFields(`${name}.ssl`, options.ssl),
-		applicationName: text("application_name"),
-		options: text("options"),
-		targetSessionAttrs: text("target_session_attrs"),
-		connectTimeout: timeout === void 0 ? void 0 : String(Math.ceil(timeout / 1e3))
+	const { sslMode, ...tls } = tlsFields(`${name}.ssl`, options.ssl);
+	const settings = {
+		...Object.fromEntries((0, _binding.connectionKeywords)().map((keyword) => [keyword, setting(keyword)])),
+		...defined({
+			dbname: setting("dbname", "database"),
+			sslmode: sslMode
+		}),
+		...defined({ connect_timeout: timeout === void 0 ? void 0 : String(Math.ceil(timeout / 1e3)) })
 	};
+	return defined({
+		url: setting("connectionString"),
+		settings: defined(settings),
+		...tls
+	});
+}
+/** What has a value. */
+function defined(fields) {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== void 0));
 }
 /** Options of `tls.connect` that ask for something which native code does not do. */
@@ -3462,7 +3551,7 @@ function environment() {
 	const variables = Object.entries(process.env).filter(([name]) => name.startsWith("PG"));
 	return {
 		HOME: home(),
-		PGUSER: systemUser(),
+		USER: systemUser(),
 		...Object.fromEntries(variables)
 	};
 }
@@ -3481,17 +3570,55 @@ function home() {
 		return "";
 	}
 }
-function answerer(ask) {
-	const answer = async (reply) => {
+/** Answers a question by what `ask` gives, and tells `failed`, if the answer was still waited for, that it gave nothing. */
+function answerer(ask, failed = () => {}) {
+	const reply = async (question) => {
 		try {
-			const password = await ask();
-			if (typeof password !== "string") throw new TypeError(`it gave ${typeof password} instead of a string`);
-			(0, _binding.answerPassword)(reply, password);
+			const text = await ask();
+			if (typeof text !== "string") throw new TypeError(`it gave ${typeof text} instead of a string`);
+			(0, _binding.answer)(question, text);
 		} catch (error) {
-			(0, _binding.answerPassword)(reply, void 0, messageOf(error));
+			const cause = messageOf(error);
+			if ((0, _binding.answer)(question, void 0, cause)) failed(cause);
 		}
 	};
-	return (reply) => void answer(reply);
+	return (question) => void reply(question);
+}
+//#endregion
+//#region ts/events.ts
+/** What an operator should know of a connection on which these are heard. */
+function connectionTexts(heard) {
+	return {
+		lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
+		unverified: ({ cause }) => `not known whether dbAdapter is on the server that is listened to: ${cause}`,
+		retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
+		resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`
+	};
+}
+/** Tells the process of those events that have a text: by a warning with the code `PGGEN_` and the event's type. */
+function warner(texts) {
+	return (event) => {
+		const text = texts[event.type]?.(event);
+		if (text !== void 0) emitWarning(event.type, text, stackOf(event.error));
+	};
+}
+warner({
+	...connectionTexts("invalidations"),
+	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
+	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
+	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
+});
+/** A warning of the process, with the code `PGGEN_` and the type of an event; `detail` is printed below it. */
+function emitWarning(type, text, detail) {
+	process.emitWarning(text, {
+		type: "PgGenerationsWarning",
+		code: `PGGEN_${type.toUpperCase().replaceAll("-", "_")}`,
+		...detail !== void 0 && { detail }
+	});
+}
+/** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
+function printable(text) {
+	return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`);
 }
 (0, _binding.clockWord)();
 //#endregion
@@ -3537,40 +3664,6 @@ function look(connection) {
 		const failure = (0, _binding.examine)(layers, environment, resolveTimings({}), ECHOES, resolve);
 		if (failure) reject(PgGenerationsError.from(failure));
 	});
-}
-//#endregion
-//#region ts/events.ts
-/** What an operator should know of a connection on which these are heard. */
-function connectionTexts(heard) {
-	return {
-		lost: ({ cause }) => `not listening for ${heard}: ${cause}`,
-		retrying: ({ attempt, cause }) => `still not listening after ${attempt} attempts: ${cause}`,
-		resynced: ({ gapMs }) => `listening for ${heard} again after ${Math.round(gapMs)} ms`
-	};
-}
-/** Tells the process of those events that have a text: by a warning with the code `PGGEN_` and the event's type. */
-function warner(texts) {
-	return (event) => {
-		const text = texts[event.type]?.(event);
-		if (text !== void 0) emitWarning(event.type, text);
-	};
-}
-warner({
-	...connectionTexts("invalidations"),
-	malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
-	"handler-error": ({ error, payload }) => `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
-	overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`
-});
-/** A warning of the process, with the code `PGGEN_` and the type of an event. */
-function emitWarning(type, text) {
-	process.emitWarning(text, {
-		type: "PgGenerationsWarning",
-		code: `PGGEN_${type.toUpperCase().replaceAll("-", "_")}`
-	});
-}
-/** What came over the wire may be made to pass for other lines of a log, or to talk to a terminal. */
-function printable(text) {
-	return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (control) => `\\u{${control.codePointAt(0)?.toString(16)}}`);
 }
 //#endregion
 //#region ts/cli/report.ts

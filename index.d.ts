@@ -1,6 +1,11 @@
 //#region ts/codec.d.ts
 /** The PostgreSQL channel that invalidations are sent on: `module_cache_invalidated`. */
 declare const MODULE_CACHE_INVALIDATED_CHANNEL: string;
+declare const kind$1: unique symbol;
+/** What the encoders give: the text of an invalidation, as it goes over the channel. */
+type Payload = string & {
+  readonly [kind$1]: 'payload';
+};
 /**
  * What an invalidation makes stale: some modules of one realm (at least one, in the order they were sent), every
  * module of one realm, or every module of every realm.
@@ -40,7 +45,7 @@ type ModuleCacheInvalidation = {
  * ])
  * ```
  */
-declare function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): string[];
+declare function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): Payload[];
 /**
  * The payload that invalidates every module of one realm.
  *
@@ -55,7 +60,7 @@ declare function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: 
  * // '{"k":"realm","r":"https://example.com/realm/"}'
  * ```
  */
-declare function encodeRealmInvalidation(resolvedRealmURL: string): string;
+declare function encodeRealmInvalidation(resolvedRealmURL: string): Payload;
 /**
  * The payload that invalidates every module of every realm.
  *
@@ -64,7 +69,7 @@ declare function encodeRealmInvalidation(resolvedRealmURL: string): string;
  * encodeGlobalInvalidation() // '{"k":"global"}'
  * ```
  */
-declare function encodeGlobalInvalidation(): string;
+declare function encodeGlobalInvalidation(): Payload;
 /**
  * What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
  * written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
@@ -103,6 +108,11 @@ interface GenerationCountersOptions {
   /** Unproven from birth, until a listener listens; by default false. */
   requireListener?: boolean | undefined;
 }
+declare const kind: unique symbol;
+/** What {@link GenerationCounters.snapshot} gives. Never 0, and so never falsy. */
+type Snapshot = number & {
+  readonly [kind]: 'snapshot';
+};
 /**
  * What a check says. `'unchanged'`: nothing that covers the key was bumped since the snapshot. `'changed'`: something
  * was, or may have been. `'unproven'`: invalidations may be missed at the moment, so that nothing can be said.
@@ -114,6 +124,10 @@ type CheckResult = 'unchanged' | 'changed' | 'unproven';
  *
  * Every call is synchronous and never waits for I/O. A listener bumps the counters from its own thread, whatever
  * JavaScript is doing.
+ *
+ * Realms and modules are compared byte for byte, and nothing is normalised: `http://realm` is another realm than
+ * `http://realm/`, and `./a.gts` or `a%2Egts` another module than `a.gts`. Use one spelling for each, `new URL(…).href`
+ * for one.
  *
  * @example
  * ```ts
@@ -134,9 +148,10 @@ declare class GenerationCounters {
    * data. Processes share nothing, and neither do several installed copies of this package.
    *
    * @param name by default `'default'`
-   * @param options the `capacity` decides at the first call; later ones leave it out or agree
+   * @param options the `capacity` decides at the first call; later ones leave it out or agree. Once `requireListener`
+   * was asked for, in any thread, it stays so
    * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if counters of this name have another capacity, or if an
-   * argument makes no sense.
+   * argument makes no sense. RangeError with code `PGGEN_OUT_OF_MEMORY` if the process cannot have the memory.
    *
    * @example
    * ```ts
@@ -147,8 +162,11 @@ declare class GenerationCounters {
    * const generations = GenerationCounters.shared()
    * ```
    */
-  static shared(name?: string, options?: Pick<GenerationCountersOptions, 'capacity'>): GenerationCounters;
-  /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. */
+  static shared(name?: string, options?: GenerationCountersOptions): GenerationCounters;
+  /**
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option is out of range. RangeError with code
+   * `PGGEN_OUT_OF_MEMORY` if the process cannot have the memory for the capacity.
+   */
   constructor(options?: GenerationCountersOptions);
   /** Says that a module became stale. */
   bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void;
@@ -158,13 +176,18 @@ declare class GenerationCounters {
   bumpRealmGeneration(resolvedRealmURL: string): void;
   /** Says that everything became stale. */
   bumpGlobalGeneration(): void;
-  /** The clock now: one number for every key, to be taken before the work begins. Valid in this process only. */
-  snapshot(): number;
+  /**
+   * The clock now: one number for every key, to be taken before the work begins. Valid in this process only, and never
+   * 0.
+   */
+  snapshot(): Snapshot;
   /**
    * Whether the module may have become stale since `snapshot`: its own, its realm's or the global generation is
-   * greater, or the counters are unproven, or `snapshot` is no number that the clock has issued.
+   * greater, or the counters are unproven, or `snapshot` is a number that the clock has not issued.
    *
    * If nothing at all was bumped since the snapshot, the URLs are not even looked at.
+   *
+   * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an argument is missing or has the wrong type.
    */
   changedSince(snapshot: number, resolvedRealmURL: string, moduleURL: string): boolean;
   /**
@@ -175,7 +198,10 @@ declare class GenerationCounters {
   changedSinceAny(snapshot: number, resolvedRealmURL: string, moduleURLs: readonly string[]): boolean;
   /** Like {@link changedSince} and {@link changedSinceAny}, but tells a change from not knowing. */
   check(snapshot: number, resolvedRealmURL: string, moduleURLs: string | readonly string[]): CheckResult;
-  /** Whether invalidations are sure to arrive: false while a listener that feeds the counters is not listening. */
+  /**
+   * Whether invalidations are sure to arrive: false while a listener that was given the counters is not listening, be it
+   * that it was never started.
+   */
   get proven(): boolean;
   /** The module's own generation. 0, or an upper bound, if it is not known. */
   moduleGeneration(resolvedRealmURL: string, moduleURL: string): number;
@@ -194,6 +220,13 @@ type ConnectionEvent = {
   cause: string; /** Why, for programs: one of the error codes. */
   code?: string;
 } | {
+  /**
+   * The `dbAdapter` can run statements and did not say which server it is on. The connection is believed, though it
+   * may lead to another server than the adapter's.
+   */
+  type: 'unverified'; /** Why not. */
+  cause: string;
+} | {
   /** Attempts to connect keep failing. Told after the 1st, 2nd, 4th, 8th, … of a row. */type: 'retrying'; /** How many failed in a row. */
   attempt: number; /** Why the latest did. */
   cause: string;
@@ -211,11 +244,15 @@ type ListenerEvent = {
   payload: string; /** How many there were since the last event. */
   count: number;
 } | {
-  /** A method of `definitionLookup` threw. The rest of the invalidation was replayed all the same. */type: 'handler-error'; /** What it threw. */
+  /** A method of `definitionLookup` threw or rejected. The rest of the invalidation was replayed all the same. */type: 'handler-error'; /** What it threw, or rejected with. */
   error: unknown; /** The invalidation that was replayed, as a payload. */
   payload: string;
 } | {
-  /** More calls were queued than `maxQueuedCalls`: one `bumpGlobalGeneration()` stands for them. */type: 'overflow'; /** How many it stands for. */
+  /**
+   * More calls were queued than `maxQueuedCalls`, or than could be made before `shutDown()` resolves: one
+   * `bumpGlobalGeneration()` stands for them.
+   */
+  type: 'overflow'; /** How many it stands for. */
   dropped: number;
 });
 /** Where a listener is in its life. */
@@ -242,11 +279,16 @@ interface TlsOptions {
   /** Whom the server's certificate has to be for; by default the host. */
   servername?: string | undefined;
 }
+/** Settings that node-postgres has no name for, by libpq's keywords; `docs/connection.md` says what each means. */
+type LibpqOptions = { [keyword in 'channel_binding' | 'fallback_application_name' | 'hostaddr' | 'require_auth' | 'sslcert' | 'sslcertmode' | 'sslkey' | 'sslmode' | 'sslrootcert' | 'ssl_max_protocol_version' | 'ssl_min_protocol_version']?: string | undefined };
 /**
  * How to connect, in node-postgres' names. A field that is undefined falls through to `dbAdapter.config`, then to the
- * `PG…` environment variables, then to the default. Fields of node-postgres that are not listed are ignored.
+ * `PG…` environment variables, then to the default.
+ *
+ * All of libpq's settings can be given by their keywords as well. One that demands what cannot be honoured is refused
+ * with `PGGEN_INVALID_OPTIONS`. Other fields are ignored.
  */
-interface ConnectionOptions {
+interface ConnectionOptions extends LibpqOptions {
   /** A `postgres://` URL. What it says goes before the fields below. */
   connectionString?: string | undefined;
   /** A host name, an address, or a socket directory; several separated by commas are tried in order. */
@@ -283,6 +325,11 @@ interface ConnectionStats {
   since: Date;
   /** Times the connection was lost. */
   gaps: number;
+  /**
+   * How many of these were for a notification that could not be converted to UTF-8. They happen only in a database with
+   * another encoding.
+   */
+  undecodable: number;
   /** Times a lost connection was replaced. */
   reconnects: number;
   /** When the latest heartbeat came back. */
@@ -361,10 +408,13 @@ interface NotificationClientStats extends ConnectionStats {
 interface NotificationClientDeps {
   /** A `postgres://` URL, or fields with node-postgres' names. Read when the client connects. */
   connection?: string | ConnectionOptions | undefined;
-  /** A realm server's adapter: its `config`, where it has one, completes the connection. Read when the client connects. */
+  /**
+   * A realm server's adapter: its `config`, where it has one, completes the connection, and its server has to be the one
+   * that is listened to, as with a {@link ModuleCacheInvalidationListener}. Read when the client connects.
+   */
   dbAdapter?: object | undefined;
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
-  onEvent?: ((event: NotificationClientEvent) => void) | undefined;
+  onEvent?: ((event: NotificationClientEvent) => unknown) | undefined;
   /** An echo is sent this often, in milliseconds; by default 10,000. */
   heartbeatIntervalMs?: number | undefined;
   /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
@@ -465,18 +515,21 @@ declare class NotificationClient {
 }
 //#endregion
 //#region ts/deps.d.ts
-/** Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. */
+/**
+ * Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. What a method throws, or
+ * what a promise that it returns rejects with, becomes a `handler-error` event; nobody waits for such a promise.
+ */
 interface DefinitionLookup {
   /** A module became stale. */
-  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): void;
+  bumpModuleGeneration(resolvedRealmURL: string, moduleURL: string): unknown;
   /** Every module of a realm became stale. */
-  bumpRealmGeneration(resolvedRealmURL: string): void;
+  bumpRealmGeneration(resolvedRealmURL: string): unknown;
   /** Everything became stale. */
-  bumpGlobalGeneration(): void;
+  bumpGlobalGeneration(): unknown;
 }
 /** What a {@link ModuleCacheInvalidationListener} works with: `generations`, `definitionLookup`, or both. */
 interface ModuleCacheInvalidationListenerDeps {
-  /** Bumped natively, on the listener's own thread. */
+  /** Bumped natively, on the listener's own thread. Unproven from the construction of the listener until it listens. */
   generations?: GenerationCounters | undefined;
   /** Bumped through JavaScript calls, on the event loop. The methods are looked up at each call. */
   definitionLookup?: DefinitionLookup | undefined;
@@ -490,13 +543,13 @@ interface ModuleCacheInvalidationListenerDeps {
   /**
    * A realm server's adapter: its `config`, where it has one, completes the connection. Read by `start()`.
    *
-   * One that has a `subscribe()` and no `config` listens in our place, if neither `connection` nor `client` is given.
-   * Whether it misses anything nobody can tell, so `generations` stay unproven unless `onGap` is `'trust'`, `fence()` is
-   * refused with `PGGEN_UNPROVABLE`, and no loss is noticed.
+   * One that can run statements, by `execute(sql, { bind })`, `query(text)` or `withConnection(fn)`, is asked at every
+   * connect which server and database it is on. On another than the listener's, `start()` rejects with
+   * `PGGEN_WRONG_SERVER`; one that does not answer is an `unverified` event.
    */
   dbAdapter?: object | undefined;
   /** Told of every event. Without it, what an operator should know becomes a process warning. */
-  onEvent?: ((event: ListenerEvent) => void) | undefined;
+  onEvent?: ((event: ListenerEvent) => unknown) | undefined;
   /** An echo is sent this often, in milliseconds; by default 10,000. */
   heartbeatIntervalMs?: number | undefined;
   /** An echo that takes longer is a lost connection, in milliseconds; by default 5,000. */
@@ -506,9 +559,10 @@ interface ModuleCacheInvalidationListenerDeps {
   /** The longest pause between two attempts to reconnect, in milliseconds; by default 5,000. */
   reconnectMaxDelayMs?: number | undefined;
   /**
-   * What the counters say while the listener is not listening. `'discard'`, the default: they are unproven, and
-   * everything counts as changed. `'trust'`: they go on as if nothing were missed; everything counts as changed once
-   * the listener listens again.
+   * What the counters say in a gap, from a loss of the connection until the listener listens again. `'discard'`, the
+   * default: they are unproven, and everything counts as changed. `'trust'`: they go on as if nothing were missed;
+   * everything counts as changed after the gap. Before the first LISTEN and after `shutDown()` they are unproven in any
+   * case.
    */
   onGap?: 'discard' | 'trust' | undefined;
   /** The most calls that wait for the event loop; more become one `bumpGlobalGeneration()`. By default 10,000. */
@@ -531,6 +585,8 @@ interface FenceOptions {
  * Listens to `module_cache_invalidated` and bumps generations, on a native thread and a connection that are its own or
  * those of a {@link NotificationClient}. Once it was listening it reconnects for ever, on every kind of loss.
  *
+ * Its counters are unproven from its construction until `start()` resolves, also if `start()` is never called.
+ *
  * @example
  * ```ts
  * const generations = new GenerationCounters()
@@ -548,9 +604,9 @@ declare class ModuleCacheInvalidationListener {
    * Starts listening. Resolves when LISTEN is in force and proven by a notification that came through. While starting,
    * every call shares one attempt; while listening it resolves at once; while reconnecting, at the resync.
    *
-   * The counters are unproven from the moment of the call until it resolves. A pending start keeps the process alive,
-   * a running listener does not. A caller that ignores the promise is not killed by its rejection: the failure is
-   * also an event.
+   * The counters are unproven until it resolves. In a gap it resolves when those calls of a `definitionLookup` have
+   * returned that were queued by the resync. A pending start keeps the process alive, a running listener does not. A
+   * caller that ignores the promise is not killed by its rejection: the failure is also an event.
    *
    * @throws PgGenerationsError (rejects) with a `code`: at once on what waiting does not heal, after
    * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
@@ -558,34 +614,36 @@ declare class ModuleCacheInvalidationListener {
   start(): Promise<void>;
   /**
    * Stops listening and closes the connection, within two seconds whatever the network does. The counters are unproven
-   * from the moment of the call. Never rejects; can be called at any time and any number of times; `start()` works
-   * again afterwards.
+   * from the moment of the call, also if `start()` was never called, unless another listener listens for them. Calls of a
+   * `definitionLookup` that still wait at the end become one `bumpGlobalGeneration()`. Never rejects; can be called at any
+   * time and any number of times; `start()` works again afterwards.
    */
   shutDown(): Promise<void>;
   /**
    * Handles a payload as if it had just been received: bumps `generations`, then calls `definitionLookup` once for each
-   * URL, in order. Never throws: a malformed or missing payload bumps nothing and becomes an event.
+   * URL, in order, before it returns. It overtakes calls that still wait, which changes nothing: bumps commute. Never
+   * throws: a malformed or missing payload bumps nothing and becomes an event.
    */
   handleNotification(payload: string | undefined): void;
   /**
    * Resolves when every invalidation whose transaction was committed before this call is in the counters, and, with a
-   * `definitionLookup`, when its calls for them have returned. A check after that misses nothing that was committed
-   * before.
+   * `definitionLookup`, when its calls for them have returned; a promise that one of them returned is not waited for. A
+   * check after that misses nothing that was committed before.
    *
    * "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
    * that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
    * listeners, so a fence of the plain kind may be too early for that.
    *
    * Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
-   * wakes every other listening session of the database. Callers that come while one is under way share the next. A
+   * wakes every other listening session of the database, up to PostgreSQL 18. Callers that come while one is under way share the next. A
    * pending fence keeps the process alive.
    *
    * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
    * promise; or rejects, as `inGap` says.
    *
-   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs`, with `PGGEN_NOT_LISTENING` if it
-   * is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with `PGGEN_UNPROVABLE` if
-   * its adapter listens in its place, with `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
+   * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs` for all of it, with
+   * `PGGEN_NOT_LISTENING` if it is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with
+   * `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
    * only), or with the reason why a start failed. TypeError (rejects)
    * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
@@ -639,6 +697,7 @@ type PublishedEvent = {
  * * `PGGEN_UNKNOWN_DATABASE`: there is no such database.
  * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
  * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
+ * * `PGGEN_WRONG_SERVER`: the connection leads to another server or database than the `dbAdapter` works on.
  * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
  * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
  * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,
@@ -646,15 +705,21 @@ type PublishedEvent = {
  * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
  * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
  * * `PGGEN_CONNECTION_LOST`: the connection ended.
+ * * `PGGEN_UNDECODABLE`: a notification could not be converted from the database's encoding to UTF-8.
  * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
  * * `PGGEN_PANIC`: a bug in this package.
  * * `PGGEN_THREAD`: the operating system gave no thread.
  * * `PGGEN_FENCE_TIMEOUT`: a fence was not through in time.
  * * `PGGEN_NOT_LISTENING`: nothing is heard at present, and the caller did not want to wait until something is.
  * * `PGGEN_IN_TRANSACTION`: the client is in a transaction already, and one of its own is needed.
+ * * `PGGEN_TRANSACTION_ENDED`: a callback ended the transaction that it was called in. What was committed so may be stale.
  * * `PGGEN_ROLLED_BACK`: a statement had failed in a transaction, so it was rolled back instead of committed.
- * * `PGGEN_UNPROVABLE`: notifications come by the adapter's `subscribe()`, of which nothing can be proven.
- * * `PGGEN_ADAPTER_FAILED`: the adapter's `subscribe()` threw or rejected.
+ * * `PGGEN_OUTCOME_UNKNOWN`: the answer to a COMMIT is missing.
+ * * `PGGEN_CALL_TIMEOUT`: a call of a `StrictCache` was not done within its `timeoutMs`.
+ * * `PGGEN_NESTED_CALL`: a callback of a `StrictCache` called that cache.
+ * * `PGGEN_LOCK_TIMEOUT`: a lock was not to be had in time; the message names the sessions that hold it.
+ * * `PGGEN_TOO_MANY_LOCKS`: the server has no room for a lock on each realm.
+ * * `PGGEN_OTHER_SERVER`: a client is not connected to the server and the database that the listener listens to.
  * * `PGGEN_STOPPED`: `shutDown()` came first.
  */
 declare class PgGenerationsError extends Error {
@@ -663,7 +728,7 @@ declare class PgGenerationsError extends Error {
   readonly code: string;
   /** PostgreSQL's five characters, if the server reported the error. */
   readonly sqlState?: string;
-  constructor(code: string, message: string, sqlState?: string);
+  constructor(code: string, message: string, sqlState?: string, options?: ErrorOptions);
   /** From what native code reports. */
   static from({
     code,
@@ -707,16 +772,34 @@ declare function persistLocks(resolvedRealmURLs: readonly string[]): Query[];
 declare function invalidationLocks(resolvedRealmURL: string): Query[];
 /** What a transaction locks that invalidates everything: everything, exclusively. */
 declare function clearAllLocks(): Query[];
+/**
+ * A query for the other sessions of the database that hold one of these locks or wait for one: `pid`, `role`,
+ * `application` and `state` of the session; `classid` and `objid` of the lock, its `mode` (`ShareLock` or
+ * `ExclusiveLock`), and whether it is `granted`. What the role may not see is null.
+ */
+declare const LOCK_HOLDERS_QUERY: string;
+/** A row of {@link LOCK_HOLDERS_QUERY}. */
+interface LockHolder {
+  pid: number;
+  role: string | null;
+  application: string | null;
+  state: string | null;
+  /** These two may come as text, from clients that leave `oid` as it is. */
+  classid: number | string;
+  objid: number | string;
+  mode: string;
+  granted: boolean;
+}
 //#endregion
 //#region ts/sql/notify.d.ts
 /**
  * One statement that sends all payloads of an invalidation, in order, in one round trip. With no payloads it sends
- * nothing.
+ * nothing. Its values are strings, so that it also suits an adapter that does not bind arrays.
  *
  * In a transaction it is best the last statement: a transaction that has sent a notification holds a lock of the
  * whole server while it commits.
  *
- * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if the payloads are no non-empty strings.
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if a payload is no invalidation.
  *
  * @example
  * ```ts
@@ -750,7 +833,7 @@ declare function withNotifications(query: {
   values?: readonly unknown[] | undefined;
 }, payloads: readonly string[]): Query;
 //#endregion
-//#region ts/strict/transaction.d.ts
+//#region ts/strict/lending.d.ts
 /**
  * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
  * the calls. No pool, whose statements go to any of its connections.
@@ -761,19 +844,84 @@ interface SqlClient {
     rows: unknown[];
     command?: string | undefined;
   }>;
+  /** Whether it is in a transaction, if it knows: node-postgres says `'I'` if it is in none. */
+  getTransactionStatus?(): string | null | undefined;
 }
-/** Hands `work` a connection of a pool, and takes it back when the promise that `work` returns is settled. */
+/**
+ * Hands `work` a connection that is in no transaction, and takes it back when the promise that `work` returns is
+ * settled. A connection whose promise was rejected must be ended, not lent again: a statement may still run on it, or
+ * a transaction be open.
+ */
 type WithConnection<C extends SqlClient> = <T>(work: (client: C) => Promise<T>) => Promise<T>;
+/** node-postgres' `Pool`, as far as it is used. Both ways to call `connect()` are named for the type of C to be inferred. */
+interface ClientPool<C extends SqlClient> {
+  connect(): Promise<C>;
+  connect(callback: (...args: never[]) => void): void;
+  readonly totalCount: number;
+}
+/** What connections come from: node-postgres' `Pool`, or a function that lends. */
+type ConnectionSource<C extends SqlClient> = ClientPool<C> | WithConnection<C>;
 //#endregion
-//#region ts/strict/jobs.d.ts
+//#region ts/strict/types.d.ts
+/** What a {@link StrictCache} works with. */
+interface StrictCacheOptions<C extends SqlClient = SqlClient> {
+  /** A listener with `generations`, on the server and the database that the cache is in. */
+  listener: ModuleCacheInvalidationListener;
+  /** Where connections come from, if a call brings none: node-postgres' `Pool`, or a function that lends. */
+  pool?: ConnectionSource<C> | undefined;
+  /**
+   * A call ends after this long at the latest, in milliseconds, whatever it waits for: its turn, the pool, the server, a
+   * callback; by default 30,000.
+   */
+  timeoutMs?: number | undefined;
+  /** A fence that takes longer makes a persist unproven; in milliseconds, by default 1,000. */
+  fenceTimeoutMs?: number | undefined;
+  /** A statement waits this long for a lock, in milliseconds; by default 2,000. */
+  lockTimeoutMs?: number | undefined;
+  /**
+   * The server ends a transaction that is silent for so long, in milliseconds, so that a process that freezes in it
+   * does not hold up all others; by default 5,000. Longer than a fence may take.
+   */
+  idleTimeoutMs?: number | undefined;
+  /** The most connections in use at a time, of those that pools lend; by default 4. */
+  maxConnections?: number | undefined;
+  /** Says of which realm a module is, so that `builtFrom` and fan-outs may be lists of URLs. */
+  realmOf?: ((moduleURL: string) => string) | undefined;
+}
+/** What every call of a cache can be given. */
+interface CallOptions<C extends SqlClient = SqlClient> {
+  /** A client of the caller's own in place of a connection of the pool: it must be in no transaction, and not be used meanwhile. */
+  client?: C | undefined;
+  /** A pool, or a function that lends, in place of the cache's. */
+  pool?: ConnectionSource<C> | undefined;
+  /** Ends the call when it is aborted: it rejects with the signal's `reason`. */
+  signal?: AbortSignal | undefined;
+  /** In place of the cache's own `timeoutMs`. */
+  timeoutMs?: number | undefined;
+}
+/** A module and its realm. */
+interface ModuleOfRealm {
+  /** The URL of the realm. */
+  realm: string;
+  /** The URL of the module. */
+  url: string;
+}
+/** Modules by the URL of their realm. */
+type ModulesByRealm = Readonly<Record<string, readonly string[]>>;
+/** Modules as a list. Of which realm a URL is that stands alone, depends on where the list is used. */
+type ModuleList = readonly (ModuleOfRealm | string)[];
 /** A result that is to be persisted, and what it was built from. */
 interface PersistJob<T, C extends SqlClient = SqlClient> {
   /** From before the first thing was read that the result was built from. */
   snapshot: number;
-  /** The module, and every module that the result depends on, by the URL of their realm. */
-  builtFrom: Readonly<Record<string, readonly string[]>>;
-  /** Writes the result, with this client and no other. What it resolves to becomes the `value`. */
-  write(client: C): Promise<T>;
+  /**
+   * The module, and every module that the result depends on, be it by way of others or in another realm: an
+   * invalidation locks the realm of what changed, and no other. By realm, or as a list; a URL in the list needs the
+   * cache's `realmOf`.
+   */
+  builtFrom: ModulesByRealm | ModuleList;
+  /** Writes the result, with this client and no other, and leaves the transaction open. What it gives becomes the `value`. */
+  write(client: C): Promise<T> | T;
 }
 /** What became of a persist. Nothing was written unless it is `'persisted'`. */
 type PersistResult<T> = {
@@ -785,19 +933,31 @@ type PersistResult<T> = {
   /** Whether something was, cannot be told now. The result may be used as an answer; it was not kept. */outcome: 'unproven'; /** Why, for people. */
   cause: string;
 };
-/** An invalidation of modules of one realm. */
+/** An invalidation of what changed in one realm, and of all that was built from it. */
 interface InvalidateJob<T, C extends SqlClient = SqlClient> {
-  /** The realm of all the modules. */
+  /** The realm of what changed. */
   resolvedRealmURL: string;
-  /** Finds the fan-out: what changed, and every module whose row was built from it. With this client and no other. */
-  fanOut(client: C): Promise<readonly string[]>;
-  /** Deletes the rows of these modules, with this client and no other. */
-  delete(client: C, moduleURLs: readonly string[]): Promise<T>;
+  /** What changed: one module of the realm, or several. They are invalidated whether they have a row or not. */
+  moduleURLs: string | readonly string[];
+  /**
+   * Finds the modules whose rows were built from what changed, with this client and no other. They are added to what
+   * changed. One of another realm is given with its realm, unless the cache has a `realmOf`.
+   */
+  fanOut?(client: C): Promise<ModuleList> | ModuleList;
+  /**
+   * Deletes the rows of all these modules, with this client and no other, and leaves the transaction open.
+   *
+   * @param all what changed, then the fan-out, each URL once.
+   * @param byRealm the same by realm.
+   */
+  delete(client: C, all: readonly string[], byRealm: ModulesByRealm): Promise<T> | T;
 }
 /** What an invalidation did. */
 interface InvalidateResult<T> {
-  /** The modules that were invalidated. */
+  /** All that was invalidated: what changed, then the fan-out, each URL once. */
   moduleURLs: readonly string[];
+  /** The same by realm. */
+  byRealm: ModulesByRealm;
   /** What `delete` resolved to. */
   value: T;
 }
@@ -805,97 +965,115 @@ interface InvalidateResult<T> {
 interface ClearRealmJob<T, C extends SqlClient = SqlClient> {
   /** The realm. */
   resolvedRealmURL: string;
-  /** Deletes the rows of the realm, with this client and no other. */
-  delete(client: C): Promise<T>;
+  /** Deletes the rows of the realm, with this client and no other, and leaves the transaction open. */
+  delete(client: C): Promise<T> | T;
 }
 /** An invalidation of everything. */
 interface ClearAllJob<T, C extends SqlClient = SqlClient> {
-  /** Deletes every row, with this client and no other. */
-  delete(client: C): Promise<T>;
+  /** Deletes every row, with this client and no other, and leaves the transaction open. */
+  delete(client: C): Promise<T> | T;
+}
+/** Counts since the cache was constructed, and what goes on in it. */
+interface StrictCacheStats {
+  /** Calls that have no connection yet: they wait for their turn, or for the pool. */
+  waiting: number;
+  /** Calls that have a connection. */
+  running: number;
+  /** What became of calls: of persists the first three, of invalidations and clearings the fourth, of all the others. */
+  outcomes: {
+    persisted: number;
+    changed: number;
+    unproven: number;
+    invalidated: number; /** Rejected, with nothing committed. */
+    failed: number; /** Rejected with `PGGEN_OUTCOME_UNKNOWN` or `PGGEN_TRANSACTION_ENDED`. */
+    unknown: number;
+  };
+  /** The longest that a call waited before it had a connection, or gave up; in milliseconds. */
+  longestWaitMs: number;
+  /** Connections that a call gave up because its time was up, or it was aborted, while it was using them. */
+  abandoned: number;
 }
 //#endregion
 //#region ts/strict/cache.d.ts
-/** What a {@link StrictCache} works with. */
-interface StrictCacheOptions {
-  /** A listener with `generations`, on the server and the database that the cache is in. */
-  listener: ModuleCacheInvalidationListener;
-  /** A fence that takes longer makes a persist unproven; in milliseconds, by default 1,000. */
-  fenceTimeoutMs?: number | undefined;
-  /** A statement waits this long for a lock, in milliseconds; by default 2,000. */
-  lockTimeoutMs?: number | undefined;
-  /**
-   * The server ends a transaction that is silent for so long, in milliseconds, so that a process that freezes in it
-   * does not hold up everybody else; by default 5,000. Longer than a fence may take.
-   */
-  idleTimeoutMs?: number | undefined;
-  /** The most connections in use at a time, of those that a {@link WithConnection} gives; by default 4. */
-  maxConnections?: number | undefined;
-}
-/** A client that is in no transaction; or, better, how to get one. */
-type Connections<C extends SqlClient> = C | WithConnection<C>;
 /**
- * A cache in PostgreSQL that never keeps a stale row, if everybody who writes to it keeps to this protocol.
+ * A cache in PostgreSQL that never keeps a stale row, if all that write to it keep to this protocol.
  *
- * Who persists holds a shared lock on the realm from before the check to the end of the commit; who invalidates holds
- * it exclusively from before the fan-out to the end of the commit. So one of them comes wholly before the other; and if
- * that is the invalidation, the fence behind the lock has its notification in the counters before the check.
+ * A persist holds a shared lock on each realm it was built from, from before the check to the end of the commit; an
+ * invalidation holds the realm of what changed exclusively, from before the fan-out to the end of the commit. So one of
+ * them comes wholly before the other; and if that is the invalidation, the fence behind the lock has its notification
+ * in the counters before the check.
  *
- * Both hold a connection while they wait. Given a {@link WithConnection} they take one when it is their turn, so that
- * at most `maxConnections` of a pool are in use, one of them kept for invalidations, however many wait. With a client of
- * the caller's own the bound is the caller's. A wait for a lock ends after `lockTimeoutMs`.
+ * Both hold a connection while they wait. They take one when it is their turn, so that at most `maxConnections` of a
+ * pool are in use, one of them kept for invalidations, however many wait. With a client of the caller's own the bound is
+ * the caller's.
  *
- * Counters and listener are this process's; the locks and the notifications are everybody's.
+ * Every call ends after `timeoutMs` at the latest. A connection that is in use then is not used again: one of a `Pool`
+ * is ended, any other is for its owner to end, and the server ends it as well: by `transaction_timeout`, and before
+ * PostgreSQL 17 by `statement_timeout` and `idle_in_transaction_session_timeout`, which do not end a callback that goes
+ * on sending short statements. A pending call keeps the process alive.
+ *
+ * Counters and listener are this process's; the locks and the notifications are all processes'.
  *
  * @example
  * ```ts
- * const cache = new StrictCache({ listener })
+ * const cache = new StrictCache({ listener, pool, realmOf })
  * const snapshot = generations.snapshot()
  * const { definition, dependencies } = await prerender(url)
- * const result = await cache.persist(withClient, {
+ * const result = await cache.persist({
  *   snapshot,
- *   builtFrom: { [realm]: [url, ...dependencies] },
+ *   builtFrom: [url, ...dependencies],
  *   write: (client) => client.query('INSERT INTO modules (url, definition) VALUES ($1, $2)', [url, definition]),
  * })
  * ```
  */
-declare class StrictCache {
+declare class StrictCache<C extends SqlClient = SqlClient> {
   #private;
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if an option makes no sense. */
-  constructor(options: StrictCacheOptions);
+  constructor(options: StrictCacheOptions<C>);
   /**
    * Writes a result, if nothing that it was built from was invalidated since its snapshot.
    *
-   * Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nobody invalidates
-   * in these realms; other persists are not held up.
+   * Adds six round trips on its connection to the writing, and an echo on the listener's. Meanwhile nothing is
+   * invalidated in these realms; other persists are not held up.
    *
-   * @throws (rejects) with what `write` or the connection failed with. Nothing was written then, unless it was the
-   * answer to the commit that got lost. PgGenerationsError with `PGGEN_IN_TRANSACTION` if the client is in a
-   * transaction, with `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; TypeError with
-   * `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
+   * If its time is up before `write` is called it is `'unproven'`. An abort always rejects.
+   *
+   * @throws (rejects) with what `write` or the connection failed with, or with the reason of the signal that was
+   * aborted: nothing was written then. PgGenerationsError with `PGGEN_CALL_TIMEOUT` if its time was up after `write` was
+   * called: nothing was written. With `PGGEN_OUTCOME_UNKNOWN` if the answer to COMMIT is missing, be it for a lost
+   * connection, the time or an abort (whose reason is the `cause`): if it was written, it is not stale. With
+   * `PGGEN_TRANSACTION_ENDED` if `write` ended the transaction: what it committed stays and may be stale, so invalidate
+   * what was written. With `PGGEN_IN_TRANSACTION` if the client is in a transaction, which is left as it is; with
+   * `PGGEN_ROLLED_BACK` if `write` swallowed the error of a statement; with `PGGEN_NESTED_CALL` from a callback of this
+   * cache; with `PGGEN_TOO_MANY_LOCKS`. TypeError with `PGGEN_INVALID_ARGUMENT` if the job makes no sense.
    */
-  persist<T, C extends SqlClient>(connections: Connections<C>, job: PersistJob<T, C>): Promise<PersistResult<T>>;
+  persist<T, D extends SqlClient = C>(job: PersistJob<T, NoInfer<D>>, options?: CallOptions<D>): Promise<PersistResult<T>>;
   /**
-   * Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells everybody, in one
+   * Invalidates modules: finds the fan-out, bumps this process's counters, deletes, and tells all processes, in one
    * transaction. No result that was built from what was there before is persisted after it.
    *
    * Waits for persists of the realm that are at their write, and holds up others.
    *
-   * @throws (rejects) with what failed. Nothing was deleted then, unless it was the answer to the commit that got lost:
-   * try again. What was bumped stays bumped, which costs no more than a result that is built once more. With sqlState
-   * `55P03` a lock was not to be had in time; with `54000` the server's notification queue is full.
+   * @throws (rejects) with what failed: see {@link persist}. Nothing was deleted then, but with `PGGEN_OUTCOME_UNKNOWN`
+   * and `PGGEN_TRANSACTION_ENDED`, so invalidate again. What was bumped stays bumped, which costs no more than a result that
+   * is built once more. With `PGGEN_LOCK_TIMEOUT` a lock was not to be had in time: the message names the sessions that
+   * hold it. With `PGGEN_OTHER_SERVER` the client is not connected to the server and the database that the listener
+   * listens to. With the sqlState `54000` the server's notification queue is full.
    */
-  invalidate<T, C extends SqlClient>(connections: Connections<C>, job: InvalidateJob<T, C>): Promise<InvalidateResult<T>>;
+  invalidate<T, D extends SqlClient = C>(job: InvalidateJob<T, NoInfer<D>>, options?: CallOptions<D>): Promise<InvalidateResult<T>>;
   /** Invalidates every module of a realm; else like {@link invalidate}. */
-  clearRealm<T, C extends SqlClient>(connections: Connections<C>, job: ClearRealmJob<T, C>): Promise<T>;
+  clearRealm<T, D extends SqlClient = C>(job: ClearRealmJob<T, NoInfer<D>>, options?: CallOptions<D>): Promise<T>;
   /** Invalidates everything; else like {@link invalidate}. Waits for every persist, and holds up all others. */
-  clearAll<T, C extends SqlClient>(connections: Connections<C>, job: ClearAllJob<T, C>): Promise<T>;
+  clearAll<T, D extends SqlClient = C>(job: ClearAllJob<T, NoInfer<D>>, options?: CallOptions<D>): Promise<T>;
+  /** Counts since construction, and what goes on now. */
+  stats(): StrictCacheStats;
 }
 //#endregion
 //#region ts/cli/report.d.ts
 /** How one check went. `unknown`: the server did not tell. */
 type CheckStatus = 'ok' | 'warning' | 'problem' | 'unknown';
 /** What the doctor looked at. There may be more of them some day. */
-type CheckName = 'connection' | 'version' | 'tls' | 'listen' | 'echo' | 'queue' | 'listeners' | 'connections' | 'replication' | 'timeouts' | 'identity';
+type CheckName = 'connection' | 'version' | 'encoding' | 'tls' | 'listen' | 'echo' | 'queue' | 'listeners' | 'locks' | 'connections' | 'replication' | 'timeouts' | 'identity';
 /** One line of the doctor's report. */
 interface DoctorCheck {
   /** What was looked at. */
@@ -910,6 +1088,36 @@ interface DoctorCheck {
   code?: string;
   /** PostgreSQL's five characters, if the server reported the failure. */
   sqlState?: string;
+}
+/** A session that holds an advisory lock of strict mode. */
+interface LockHolder$1 {
+  /** The process id of its backend; `null` for a prepared transaction. */
+  pid: number | null;
+  /** Its role; `null` for a prepared transaction. */
+  user: string | null;
+  /** Its `application_name`. */
+  application: string | null;
+  /** As `pg_stat_activity` has it; `null` where it is hidden from this role. */
+  state: string | null;
+  /** `ShareLock` or `ExclusiveLock`. */
+  mode: string;
+  /** Whether it is the lock on everything, and not one on a realm. */
+  everything: boolean;
+  /** Since when its transaction lasts, or since when the session is idle, in seconds; `null` where that is hidden. */
+  seconds: number | null;
+}
+/** A session that waits for an advisory lock of strict mode. */
+interface LockWaiter {
+  /** The process id of its backend. */
+  pid: number;
+  /** Its role. */
+  user: string;
+  /** Its `application_name`. */
+  application: string;
+  /** How long it has been waiting, in seconds. */
+  seconds: number | null;
+  /** The process ids of the backends that it waits for. */
+  blockedBy: number[];
 }
 /** What `pg-generations doctor --json` prints. It grows, and keeps what stands here. */
 interface DoctorReport {
@@ -933,7 +1141,11 @@ interface DoctorReport {
       user: string;
       application: string;
       state: string | null;
-    }[]; /** Clients' connections to the server now, and how many an ordinary role can make. */
+    }[]; /** What holds the advisory locks of strict mode in the database, and what waits for them. */
+    locks?: {
+      holders: LockHolder$1[];
+      waiting: LockWaiter[];
+    }; /** Clients' connections to the server now, and how many an ordinary role can make. */
     connections?: {
       used: number;
       limit: number;
@@ -963,4 +1175,4 @@ type WatchLine = {
   count: number;
 });
 //#endregion
-export { type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ConnectionEvent, type ConnectionOptions, type ConnectionStats, type Connections, type DefinitionLookup, type DoctorCheck, type DoctorReport, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, type ListenerEvent, type ListenerState, type ListenerStats, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type SqlClient, StrictCache, type StrictCacheOptions, type SubscribeOptions, type Subscription, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };
+export { type CallOptions, type CheckName, type CheckResult, type CheckStatus, type ClearAllJob, type ClearRealmJob, type ClientPool, type ConnectionEvent, type ConnectionOptions, type ConnectionSource, type ConnectionStats, type DefinitionLookup, type DoctorCheck, type DoctorReport, EVENT_DIAGNOSTICS_CHANNEL, type FenceOptions, GenerationCounters, type GenerationCountersOptions, type InvalidateJob, type InvalidateResult, LOCK_HOLDERS_QUERY, type LibpqOptions, type ListenerEvent, type ListenerState, type ListenerStats, type LockHolder, MODULE_CACHE_INVALIDATED_CHANNEL, type ModuleCacheInvalidation, ModuleCacheInvalidationListener, type ModuleCacheInvalidationListenerDeps, type ModuleList, type ModuleOfRealm, type ModulesByRealm, type Notification, NotificationClient, type NotificationClientDeps, type NotificationClientEvent, type NotificationClientStats, type NotificationGap, type NotificationHandler, type PasswordSource, type Payload, type PemSource, type PersistJob, type PersistResult, PgGenerationsError, type PublishedEvent, type Query, SERVER_IDENTITY_QUERY, type Snapshot, type SqlClient, StrictCache, type StrictCacheOptions, type StrictCacheStats, type SubscribeOptions, type Subscription, type TlsOptions, type WatchLine, type WithConnection, clearAllLocks, encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation, invalidationLocks, notifyQuery, parseModuleCacheInvalidationPayload, persistLocks, realmLockKey, withNotifications };

@@ -146,7 +146,7 @@ describe('a backlog of calls', () => {
     pileUp(url, { listener })
     // Of another realm than the backlog's.
     const builtFrom = { 'http://other.test/': ['http://other.test/a'] }
-    assert.deepEqual(await cache.persist(client, job({ builtFrom })), {
+    assert.deepEqual(await cache.persist(job({ builtFrom }), { client }), {
       outcome: 'persisted',
       value: 'written',
     })

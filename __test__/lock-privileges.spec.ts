@@ -35,13 +35,14 @@ test('strict mode works under the documented privileges, and a role without them
   const cache = new StrictCache({ listener })
   const { client } = await adminOf(t, as('app'))
   const clear = (sql: SqlClient) => sql.query('DELETE FROM modules')
-  const persisted = await cache.persist(client, {
+  const job = {
     snapshot: generations.snapshot(),
     builtFrom: { [REALM]: [MODULE] },
-    write: (sql) => sql.query('INSERT INTO modules VALUES ($1)', [MODULE]),
-  })
+    write: (sql: SqlClient) => sql.query('INSERT INTO modules VALUES ($1)', [MODULE]),
+  }
+  const persisted = await cache.persist(job, { client })
   assert.equal(persisted.outcome, 'persisted')
-  await cache.invalidate(client, { resolvedRealmURL: REALM, fanOut: async () => [MODULE], delete: clear })
-  await cache.clearRealm(client, { resolvedRealmURL: REALM, delete: clear })
-  await cache.clearAll(client, { delete: clear })
+  await cache.invalidate({ resolvedRealmURL: REALM, moduleURLs: MODULE, delete: clear }, { client })
+  await cache.clearRealm({ resolvedRealmURL: REALM, delete: clear }, { client })
+  await cache.clearAll({ delete: clear }, { client })
 })

@@ -25,7 +25,7 @@ for (const mode of ['transaction', 'session'] as const) {
     for (let round = 0; round < 20; round++) {
       const [writer, other] = round % 2 === 0 ? [a, b] : [b, a]
       const job = writer.job()
-      const persist = writer.cache.persist(connections.get(writer)!, job)
+      const persist = writer.cache.persist(job, { client: connections.get(writer)! })
       const [{ outcome }] = await Promise.all([persist, other.invalidate()])
       outcomes.add(outcome)
       // Whichever was first: a row that was built before the invalidation is gone with it, or was never written.
@@ -35,7 +35,7 @@ for (const mode of ['transaction', 'session'] as const) {
     assert(outcomes.has('persisted') || outcomes.has('changed'))
     // The last of the invalidations is not to come after the snapshot.
     await a.listener.fence()
-    assert.equal((await a.cache.persist(connections.get(a)!, a.job())).outcome, 'persisted')
+    assert.equal((await a.cache.persist(a.job(), { client: connections.get(a)! })).outcome, 'persisted')
     assert.equal(await rowsOf(client), 1)
   })
 }

@@ -9,7 +9,7 @@ import {
   requireOptions,
   requireUrl,
 } from '../errors'
-import { fenceCounters, ModuleCacheInvalidationListener } from '../listener'
+import { ModuleCacheInvalidationListener } from '../listener'
 import { LOCKS_TO_CLEAR_ALL, locksToInvalidate, locksToPersist } from '../sql/locks'
 import type { Lock } from '../sql/locks'
 import { notifyQuery } from '../sql/notify'
