@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import {
@@ -133,7 +133,7 @@ describe('doctor', () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1')
     t.after(() => silent.close())
     await once(silent.unref(), 'listening')
-    const nobody = `127.0.0.1:${(silent.address() as { port: number }).port}`
+    const nobody = `127.0.0.1:${(silent.address() as AddressInfo).port}`
     const at = `127.0.0.1:${server.port}`
     for (const [url, code, exit] of [
       [`postgres://scram:${SECRET}@${at}/postgres`, 'PGGEN_AUTHENTICATION_FAILED', 1],
@@ -261,6 +261,19 @@ describe('doctor', () => {
   })
 })
 
+test('a signal ends the doctor while it waits for a server', async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  t.after(() => silent.close())
+  await once(silent.unref(), 'listening')
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const connected = once(silent, 'connection')
+    const cli = new Cli(t, ['doctor', `postgres://127.0.0.1:${(silent.address() as AddressInfo).port}`])
+    await connected
+    cli.kill(signal)
+    assert.equal(await cli.end(), signal)
+  }
+})
+
 describe('watch', () => {
   const MODULES = [`${REALM}a.gts`, `${REALM}b.gts`]
   const JUNK = '{"k":"nonsense\u001b"}'
@@ -330,6 +343,20 @@ describe('watch', () => {
     )
   })
 
+  test('prints nothing that a terminal would obey, as JSON either', async (t) => {
+    // CSI in one byte, a direction that is turned, a byte order mark, a line separator, a tag beyond 16 bits.
+    const realm = `${REALM}\u009b31m\u202ex\ufeff\u2028\u{e0041}`
+    for (const args of [[], ['--json']]) {
+      const { cli, admin } = await watching(t, args)
+      await send(admin, { k: 'realm', r: realm })
+      const line = await printed(cli, /realm/)
+      assert.doesNotMatch(line, /[\p{C}\p{Zl}\p{Zp}]/u)
+      if (args.length > 0) assert.equal((JSON.parse(line) as { realm: string }).realm, realm)
+      cli.kill('SIGTERM')
+      assert.equal(await cli.end(), 0)
+    }
+  })
+
   test('leaves out other realms, but not what concerns every realm', async (t) => {
     const { cli, admin } = await watching(t, ['--realm', OTHER_REALM])
     await sendAll(admin)
@@ -370,10 +397,39 @@ describe('watch', () => {
     t.after(() => silent.close())
     await once(silent.unref(), 'listening')
     const connected = once(silent, 'connection')
-    const cli = new Cli(t, ['watch', `postgres://127.0.0.1:${(silent.address() as { port: number }).port}`])
+    const cli = new Cli(t, ['watch', `postgres://127.0.0.1:${(silent.address() as AddressInfo).port}`])
     await connected
     cli.kill('SIGINT')
     assert.equal(await cli.end(), 0)
+  })
+
+  // Each line has some 7 kB; a socket's buffers hold a few hundred, and the process one megabyte.
+  const flood = async (admin: Admin): Promise<void> => {
+    for (let i = 0; i < 600; i++) await send(admin, { k: 'realm', r: `${REALM}${i}/`.padEnd(7_000, 'x') })
+  }
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    test(`ends at ${signal} though nobody reads what it has printed`, async (t) => {
+      const { cli, admin } = await watching(t, ['--json'])
+      cli.stopReading()
+      await flood(admin)
+      cli.kill(signal)
+      assert.equal(await cli.exit(), 0)
+      assert.deepEqual(await admin.backends('subject'), [])
+    })
+  }
+
+  test('keeps a bound for a reader that stalls, and tells it that it has missed something', async (t) => {
+    const { cli, admin } = await watching(t)
+    cli.stopReading()
+    await flood(admin)
+    cli.readOn()
+    await printed(cli, / global$/)
+    const lines = cli.printed.entries.length
+    assert(lines > 100 && lines < 600, `${lines} lines`)
+    await send(admin, { k: 'realm', r: REALM })
+    await printed(cli, new RegExp(` realm ${REALM}$`))
+    assert.equal(cli.printed.entries.length, lines + 1)
   })
 
   test('ends in silence when nobody reads any more', async (t) => {

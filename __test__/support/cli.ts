@@ -1,7 +1,7 @@
 // The command line, run as its users do: a process of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
+import { type Interface, createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ export class Cli {
   /** What it says on standard error, line by line. */
   readonly said = new Journal<string>()
   readonly #process: ChildProcess
+  readonly #output: Interface
   readonly #ended: Promise<unknown[]>
 
   /** Runs with none of libpq's variables but these. */
@@ -26,7 +27,7 @@ export class Cli {
     })
     // 'close' rather than 'exit': by then all that it printed has been read.
     this.#ended = once(this.#process, 'close')
-    createInterface({ input: this.#process.stdout! }).on('line', this.printed.record)
+    this.#output = createInterface({ input: this.#process.stdout! }).on('line', this.printed.record)
     createInterface({ input: this.#process.stderr! }).on('line', this.said.record)
     t.after(() => this.#process.kill('SIGKILL'))
   }
@@ -46,6 +47,25 @@ export class Cli {
   /** Reads no more, as `head` does when it has enough. */
   closeOutput(): void {
     this.#process.stdout!.destroy()
+  }
+
+  /** Reads nothing until `readOn()`, as a pager does whose user has gone for lunch. */
+  stopReading(): void {
+    this.#output.pause()
+  }
+
+  readOn(): void {
+    this.#output.resume()
+  }
+
+  /** How it ended, though what it printed may be unread. */
+  async exit(): Promise<number | string> {
+    const { exitCode, signalCode } = this.#process
+    const [code, signal] =
+      exitCode !== null || signalCode !== null
+        ? [exitCode, signalCode]
+        : await within(`its exit (stderr: ${this.stderr})`, once(this.#process, 'exit'))
+    return (code ?? signal) as number | string
   }
 
   /** How it ended: an exit code, or the name of a signal. */

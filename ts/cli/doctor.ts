@@ -1,5 +1,6 @@
 import { PgGenerationsError } from '../errors'
 import { diagnose } from './checks'
+import { printableJson } from './json'
 import { look } from './look'
 import { renderReport } from './report'
 import type { DoctorReport } from './report'
@@ -21,6 +22,6 @@ export async function doctor(url: string | undefined, { json, strict }: DoctorOp
     report = diagnose({ facts: [], listens: false, echoesMs: [], failure: error })
     code = 2
   }
-  process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report))
+  process.stdout.write(json ? `${printableJson(report, 2)}\n` : renderReport(report))
   return code ?? (report.status === 'problem' || (strict && report.status === 'warning') ? 1 : 0)
 }

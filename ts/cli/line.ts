@@ -1,7 +1,7 @@
 import { printable } from '../events'
 
 /**
- * One line of `pg-generations watch --json`. After a gap, or if they come faster than they can be printed, `global`
+ * One line of `pg-generations watch --json`. After a gap, or if they come faster than they can be printed or are read, `global`
  * stands for all that may have been missed.
  */
 export type WatchLine = {

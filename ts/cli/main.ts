@@ -18,17 +18,29 @@ Give a password that way: others on this machine can read a URL on a command lin
 
 const { version } = createRequire(__filename)('pg-generations/package.json') as { version: string }
 
-/** Fulfilled when there is nothing left to do but to end. */
-const stop = new Promise<void>((resolve) => {
-  // At the second signal it ends as if there were no handler.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
+/** So long a reader has, after a signal, to read what was printed. */
+const LAST_READ_MS = 1_000
+
+/** Fulfilled when the reader has enough, as `head` has. */
+const readerGone = new Promise<void>((resolve) => {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // Whoever reads has enough, as `head` has.
     if (error.code !== 'EPIPE') throw error
     resolve()
   })
 })
 process.stderr.on('error', () => {})
+
+/** Fulfilled at the first signal. At the next, whichever it is, the process ends as if there were no handler. */
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    const signals = ['SIGINT', 'SIGTERM'] as const
+    const handler = (): void => {
+      for (const signal of signals) process.off(signal, handler)
+      resolve()
+    }
+    for (const signal of signals) process.on(signal, handler)
+  })
+}
 
 const program = new Command('pg-generations')
   .description('Looks at what LISTEN/NOTIFY and its invalidations do on a PostgreSQL server.')
@@ -42,7 +54,10 @@ program
   .argument('[url]', 'where to connect to')
   .option('--json', 'print the report as JSON')
   .option('--strict', 'take warnings for problems')
-  .addHelpText('after', `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage.`)
+  .addHelpText(
+    'after',
+    `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage. A signal ends it at once.`,
+  )
   .action(async (url: string | undefined, options: DoctorOptions) => {
     process.exitCode = await doctor(url, options)
   })
@@ -58,7 +73,10 @@ program
     `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage.`,
   )
   .action(async (url: string | undefined, options: WatchOptions) => {
-    process.exitCode = await watch(url, options, stop)
+    const signal = signalled()
+    process.exitCode = await watch(url, options, Promise.race([signal, readerGone]))
+    // What is printed and not read keeps the process alive: after a signal, not for ever.
+    void signal.then(() => setTimeout(() => process.exit(), LAST_READ_MS).unref())
   })
 
 program.parseAsync().catch((error: unknown) => {

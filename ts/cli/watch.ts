@@ -3,6 +3,7 @@ import type { ListenerEvent, PgGenerationsError } from 'pg-generations'
 
 import { messageOf } from '../errors'
 import { printable } from '../events'
+import { printableJson } from './json'
 import { render } from './line'
 import type { WatchLine } from './line'
 
@@ -14,17 +15,28 @@ export interface WatchOptions {
 
 type Finding = WatchLine extends infer Line ? (Line extends WatchLine ? Omit<Line, 'at'> : never) : never
 
+/** So many bytes wait for a reader that does not keep up. What comes on top of them is one global line, once it has read them. */
+const MOST_UNREAD = 2 ** 20
+
 /** Prints invalidations as they arrive, until `stop` is fulfilled; gives the exit code: 0, 1 if it never listened, 2 if the settings make no sense. */
 export async function watch(
   url: string | undefined,
   { json, realm: wanted }: WatchOptions,
   stop: Promise<void>,
 ): Promise<number> {
+  let missed = false
   const print = (finding: Finding): void => {
     if (wanted !== undefined && 'realm' in finding && finding.realm !== wanted) return
+    missed ||= process.stdout.writableLength > MOST_UNREAD
+    if (missed) return
     const line: WatchLine = { at: new Date().toISOString(), ...finding }
-    process.stdout.write(`${json ? JSON.stringify(line) : render(line)}\n`)
+    process.stdout.write(`${json ? printableJson(line) : render(line)}\n`)
   }
+  process.stdout.on('drain', () => {
+    if (!missed) return
+    missed = false
+    print({ kind: 'global' })
+  })
   const listener = new ModuleCacheInvalidationListener({
     ...(url !== undefined && { connection: url }),
     definitionLookup: {
