@@ -1,11 +1,16 @@
 // What users' own code may do to the listener, and what a frozen process believes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { GenerationCounters, ModuleCacheInvalidationListener, type ListenerEvent } from '../index.js'
-import { listening, makeListener, proxyTo } from './support/listening'
-import { createDatabase } from './support/postgres'
+import {
+  GenerationCounters,
+  MODULE_CACHE_INVALIDATED_CHANNEL,
+  ModuleCacheInvalidationListener,
+  type ListenerEvent,
+} from '../index.js'
+import { adminOf, listening, makeListener, proxyTo } from './support/listening'
+import { PostgresServer, TINY_QUEUE, createDatabase, skipWithoutTinyQueue } from './support/postgres'
 import { Program } from './support/program'
-import { Journal } from './support/wait'
+import { Journal, until } from './support/wait'
 
 /** `String()` of it throws. */
 const unprintable = (): unknown => Object.create(null)
@@ -155,3 +160,46 @@ test('a process that was frozen believes nothing on the strength of a connection
   // Not only after the deadline, which it would take to wait for an echo in vain.
   assert.ok(Number(afterMs) < 2000, `it took ${afterMs} ms`)
 })
+
+test(
+  'a process that is frozen for long is given up by the server, and does not keep the queue full for everybody',
+  { skip: skipWithoutTinyQueue() || (process.platform !== 'linux' && 'needs the time-out of Linux') },
+  async (t) => {
+    const server = await PostgresServer.start({ settings: TINY_QUEUE })
+    t.after(() => server.dispose())
+    const admin = await adminOf(t, server.url)
+    const child = new Program(
+      t,
+      `
+        const generations = new GenerationCounters()
+        const listener = new ModuleCacheInvalidationListener({
+          generations, connection: url + '?application_name=frozen',
+          heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1000,
+          onEvent: ({ type }) => console.log(type),
+        })
+        const snapshot = generations.snapshot()
+        listener.start().then(() => process.stdin.resume())
+        process.stdin.once('end', () => console.log(generations.check(snapshot, 'realm', 'module')))
+      `,
+      server.url,
+    )
+    await child.line('listening')
+    const page = `{"k":"module","r":"realm","m":["${'x'.repeat(7_900)}"]}`
+    await child.frozen(async () => {
+      // The sockets' buffers take what they can, and then the queue does.
+      await assert.rejects(
+        async () => {
+          for (;;) await admin.notify(MODULE_CACHE_INVALIDATED_CHANNEL, page)
+        },
+        { code: '54000' },
+      )
+      await until('the end of its session', async () => (await admin.backends('frozen')).length === 0)
+      // The server looks for room when it is asked.
+      await admin.client.query('SELECT pg_notification_queue_usage()')
+      await admin.notify(MODULE_CACHE_INVALIDATED_CHANNEL, page)
+    })
+    await child.line('resynced')
+    child.release()
+    await child.line('changed')
+  },
+)

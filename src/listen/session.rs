@@ -155,7 +155,7 @@ impl Session {
         let address = &server.address;
         let statements = format!(
             "{}; {}",
-            sql::prepare_session(lock_timeout(settings)),
+            sql::prepare_session(lock_timeout(settings), patience(settings)),
             sql::listen(
                 self.present.iter().map(String::as_str).chain([self.inbox.echo_channel()]),
                 self.inbox.encoding()
@@ -464,6 +464,12 @@ pub(super) async fn limited<T>(
 /// Well below the heartbeat's deadline, so that a NOTIFY stuck behind another's commit gives up before we do.
 fn lock_timeout(settings: &Settings) -> Duration {
     settings.timings.heartbeat_timeout / 4
+}
+
+/// How long the server waits for a client that does not read: as long as the client believes a connection on which nothing comes. Earlier
+/// would end sessions that go on, and later would hold up others for nothing.
+fn patience(settings: &Settings) -> Duration {
+    settings.timings.heartbeat_interval + settings.timings.heartbeat_timeout
 }
 
 fn check_version<T>(connection: &Connection<Socket, T>, address: &Address) -> Result<(), Error>

@@ -12,17 +12,26 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 /// Only what PostgreSQL itself brings. Without its name the schema of temporary objects would come first.
 const CATALOG_ONLY: &str = "search_path = pg_catalog, pg_temp";
 
-/// Makes the session one that may idle for ever, waits for no lock long, and holds up nobody.
-pub(super) fn prepare_session(lock_timeout: Duration) -> String {
+/// Makes the session one that may idle for ever, waits for no lock long, and holds up nothing: a client that has not
+/// read for `patience` is given up, since what waits for it fills the queue of notifications, which all sessions share.
+/// A Unix socket has no such limit.
+pub(super) fn prepare_session(lock_timeout: Duration, patience: Duration) -> String {
     format!(
-        "SET {CATALOG_ONLY}; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}",
-        lock_timeout.as_millis().max(1)
+        "SET {CATALOG_ONLY}; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}; \
+         SET tcp_user_timeout = {}",
+        milliseconds(lock_timeout),
+        milliseconds(patience)
     )
+}
+
+/// As a setting takes them: at least one, for 0 stands for no limit.
+fn milliseconds(duration: Duration) -> u128 {
+    duration.as_millis().clamp(1, i32::MAX as u128)
 }
 
 /// Takes back what [`prepare_session`] and [`listen`] did. Behind a pooler the session goes on with someone else.
 pub(super) const RESET_SESSION: &str = "UNLISTEN *; RESET search_path; RESET idle_session_timeout; \
-    RESET statement_timeout; RESET lock_timeout";
+    RESET statement_timeout; RESET lock_timeout; RESET tcp_user_timeout";
 
 /// A query for a session that is not [prepared](prepare_session) and is to stay as it is.
 pub(super) fn isolated(query: &str) -> String {
@@ -115,7 +124,7 @@ pub fn check_channel(name: &str) -> Result<(), String> {
 pub(super) fn notify_within(lock_timeout: Duration, channel: &str, payload: &str) -> String {
     format!(
         "SET LOCAL {CATALOG_ONLY}; SET LOCAL lock_timeout = {}; {}",
-        lock_timeout.as_millis().max(1),
+        milliseconds(lock_timeout),
         notify(channel, payload)
     )
 }
@@ -175,8 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_time_out_is_never_zero_which_would_mean_none() {
-        assert!(prepare_session(Duration::ZERO).ends_with("lock_timeout = 1"));
-        assert!(prepare_session(Duration::from_millis(1250)).ends_with("lock_timeout = 1250"));
+    fn no_time_out_is_zero_which_would_mean_none_or_more_than_a_setting_takes() {
+        let prepared =
+            |millis| prepare_session(Duration::from_millis(millis), Duration::from_millis(2 * millis));
+        for (millis, lock, user) in [(0, 1, 1), (1_250, 1_250, 2_500), (i32::MAX as u64, i32::MAX, i32::MAX)]
+        {
+            let settings = format!("lock_timeout = {lock}; SET tcp_user_timeout = {user}");
+            assert!(prepared(millis).ends_with(&settings), "{}", prepared(millis));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pg_generations::generations::Verdict;
-use pg_generations::listen::{Fields, IDENTITY, Password, Answer, Settings};
+use pg_generations::listen::{Answer, Fields, IDENTITY, Password, Settings};
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, started, unhurried};
