@@ -137,7 +137,7 @@ pub enum Error {
     #[error("the listener's thread panicked: {0}; please report this")]
     Panic(String),
     /// The operating system gave no thread or runtime.
-    #[error("cannot start the listener's thread ({0})")]
+    #[error("the operating system gives no thread ({0}): free some, or raise the limit of processes")]
     Thread(Arc<io::Error>),
     /// A fence was not through in time.
     #[error("the fence was not through within {} ms", .limit.as_millis())]

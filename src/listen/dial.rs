@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::authentication::{Guarded, Methods};
 use super::target::Target;
+use super::thread;
 use crate::error::Error;
 
 /// One place to connect to, resolved. A second connection goes to the very same server by using the same address.
@@ -36,7 +37,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Every address of `target`, in the resolver's order. Blocks no thread of the runtime.
+/// Every address of `target`, in the resolver's order. An address needs no look-up, and no thread for one.
 pub(super) async fn resolve(target: &Target) -> Result<Vec<Address>, Error> {
     if let Some(address) = target.address {
         return Ok(vec![Address::Tcp(SocketAddr::new(address, target.port))]);
@@ -45,12 +46,13 @@ pub(super) async fn resolve(target: &Target) -> Result<Vec<Address>, Error> {
     if target.host.starts_with('/') {
         return Ok(vec![Address::Unix(PathBuf::from(format!("{}/.s.PGSQL.{}", target.host, target.port)))]);
     }
+    if let Ok(address) = target.host.parse::<IpAddr>() {
+        return Ok(vec![Address::Tcp((address, target.port).into())]);
+    }
     let not_found = |source| Error::HostNotFound { host: target.host.clone(), source: Arc::new(source) };
-    let addresses: Vec<_> = tokio::net::lookup_host((target.host.as_str(), target.port))
-        .await
-        .map_err(not_found)?
-        .map(Address::Tcp)
-        .collect();
+    let name = (target.host.clone(), target.port);
+    let found = thread::blocking(move || name.to_socket_addrs()).await?.map_err(not_found)?;
+    let addresses: Vec<_> = found.map(Address::Tcp).collect();
     if addresses.is_empty() {
         return Err(not_found(io::Error::other("it has no address")));
     }

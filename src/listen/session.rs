@@ -20,7 +20,7 @@ use super::fences::{Covers, Fences};
 use super::inbox::{Deaf, Inbox};
 use super::target::Target;
 use super::tls::{Connector, Verified};
-use super::{Event, Sink, sql};
+use super::{Event, Sink, sql, thread};
 use crate::error::Error;
 
 /// The first PostgreSQL whose LISTEN we rely on (`idle_session_timeout` exists from there on).
@@ -447,8 +447,10 @@ fn is_queue_full(error: &Error) -> bool {
 /// Reads the files of certificates in a thread of its own: a file system may hang.
 async fn load_tls(settings: &Settings) -> Result<Option<Connector>, Error> {
     let tls = settings.tls.clone();
-    let loaded = tokio::task::spawn_blocking(move || tls.load()).await;
-    loaded.unwrap_or_else(|panic| Err(Error::Panic(panic.to_string())))
+    if !tls.reads_files() {
+        return tls.load();
+    }
+    thread::blocking(move || tls.load()).await?
 }
 
 pub(super) async fn limited<T>(

@@ -108,6 +108,11 @@ impl Tls {
         })
     }
 
+    /// Whether [`load`](Self::load) may have to wait for the file system.
+    pub fn reads_files(&self) -> bool {
+        self.mode != Mode::Disable
+    }
+
     /// Reads certificates and key as they are now, since short-lived ones change during a listener's life. `None`
     /// stands for plain text. May wait for the file system.
     pub fn load(&self) -> Result<Option<Connector>, Error> {
