@@ -3429,6 +3429,15 @@ function checkIdentity({ server }) {
 	};
 }
 //#endregion
+//#region ts/cli/json.ts
+/** JSON in which nothing is for a terminal to obey: control and format characters, such as U+009B and those that turn the direction of text, are escaped. */
+function printableJson(value, indent) {
+	return JSON.stringify(value, null, indent).replace(/(?!\n)[\p{C}\p{Zl}\p{Zp}]/gu, (character) => Array.from({ length: character.length }, (_, unit) => escaped(character.charCodeAt(unit))).join(""));
+}
+function escaped(unit) {
+	return `\\u${unit.toString(16).padStart(4, "0")}`;
+}
+//#endregion
 //#region ts/connection.ts
 /**
 * Reads the settings as they are now.
@@ -3696,7 +3705,7 @@ async function doctor(url, { json, strict }) {
 		});
 		code = 2;
 	}
-	process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : renderReport(report));
+	process.stdout.write(json ? `${printableJson(report, 2)}\n` : renderReport(report));
 	return code ?? (report.status === "problem" || strict && report.status === "warning" ? 1 : 0);
 }
 //#endregion
@@ -3719,16 +3728,26 @@ function render(line) {
 }
 //#endregion
 //#region ts/cli/watch.ts
+/** So many bytes wait for a reader that does not keep up. What comes on top of them is one global line, once it has read them. */
+const MOST_UNREAD = 2 ** 20;
 /** Prints invalidations as they arrive, until `stop` is fulfilled; gives the exit code: 0, 1 if it never listened, 2 if the settings make no sense. */
 async function watch(url, { json, realm: wanted }, stop) {
+	let missed = false;
 	const print = (finding) => {
 		if (wanted !== void 0 && "realm" in finding && finding.realm !== wanted) return;
+		missed ||= process.stdout.writableLength > MOST_UNREAD;
+		if (missed) return;
 		const line = {
 			at: (/* @__PURE__ */ new Date()).toISOString(),
 			...finding
 		};
-		process.stdout.write(`${json ? JSON.stringify(line) : render(line)}\n`);
+		process.stdout.write(`${json ? printableJson(line) : render(line)}\n`);
 	};
+	process.stdout.on("drain", () => {
+		if (!missed) return;
+		missed = false;
+		print({ kind: "global" });
+	});
 	const listener = new pg_generations.ModuleCacheInvalidationListener({
 		...url !== void 0 && { connection: url },
 		definitionLookup: {
@@ -3788,21 +3807,35 @@ const CONNECTION = `
 The connection is a postgres:// URL, or else what PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and the like say.
 Give a password that way: others on this machine can read a URL on a command line.`;
 const { version } = (0, node_module.createRequire)(__filename)("pg-generations/package.json");
-/** Fulfilled when there is nothing left to do but to end. */
-const stop = new Promise((resolve) => {
-	for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, resolve);
+/** So long a reader has, after a signal, to read what was printed. */
+const LAST_READ_MS = 1e3;
+/** Fulfilled when the reader has enough, as `head` has. */
+const readerGone = new Promise((resolve) => {
 	process.stdout.on("error", (error) => {
 		if (error.code !== "EPIPE") throw error;
 		resolve();
 	});
 });
 process.stderr.on("error", () => {});
+/** Fulfilled at the first signal. At the next, whichever it is, the process ends as if there were no handler. */
+function signalled() {
+	return new Promise((resolve) => {
+		const signals = ["SIGINT", "SIGTERM"];
+		const handler = () => {
+			for (const signal of signals) process.off(signal, handler);
+			resolve();
+		};
+		for (const signal of signals) process.on(signal, handler);
+	});
+}
 const program = new Command("pg-generations").description("Looks at what LISTEN/NOTIFY and its invalidations do on a PostgreSQL server.").version(version).exitOverride().configureOutput({ outputError: (text, write) => write(withoutSecrets(text)) });
-program.command("doctor").description("connect as a listener would, and say whether LISTEN works and what stands in its way").argument("[url]", "where to connect to").option("--json", "print the report as JSON").option("--strict", "take warnings for problems").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage.`).action(async (url, options) => {
+program.command("doctor").description("connect as a listener would, and say whether LISTEN works and what stands in its way").argument("[url]", "where to connect to").option("--json", "print the report as JSON").option("--strict", "take warnings for problems").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage. A signal ends it at once.`).action(async (url, options) => {
 	process.exitCode = await doctor(url, options);
 });
 program.command("watch").description("print invalidations as they arrive").argument("[url]", "where to connect to").option("--json", "print each as a line of JSON").option("--realm <url>", "leave out those of other realms").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage.`).action(async (url, options) => {
-	process.exitCode = await watch(url, options, stop);
+	const signal = signalled();
+	process.exitCode = await watch(url, options, Promise.race([signal, readerGone]));
+	signal.then(() => setTimeout(() => process.exit(), LAST_READ_MS).unref());
 });
 program.parseAsync().catch((error) => {
 	if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;

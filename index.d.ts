@@ -1155,7 +1155,7 @@ interface DoctorReport {
 //#endregion
 //#region ts/cli/line.d.ts
 /**
- * One line of `pg-generations watch --json`. After a gap, or if they come faster than they can be printed, `global`
+ * One line of `pg-generations watch --json`. After a gap, or if they come faster than they can be printed or are read, `global`
  * stands for all that may have been missed.
  */
 type WatchLine = {
