@@ -630,22 +630,22 @@ declare class ModuleCacheInvalidationListener {
    * `definitionLookup`, when its calls for them have returned; a promise that one of them returned is not waited for. A
    * check after that misses nothing that was committed before.
    *
-   * "Committed" means that the commit was acknowledged to whoever made it. With `afterLock` it also means a commit
-   * that the caller knows of by having got a lock that the transaction held: PostgreSQL frees locks before it signals
-   * listeners, so a fence of the plain kind may be too early for that.
+   * "Committed" means that the commit was acknowledged. With `afterLock` it also means a commit that is known otherwise:
+   * by a lock that its transaction held, or by its rows. PostgreSQL makes a commit visible and frees its locks before
+   * it signals listeners, so a fence of the plain kind may be too early for that. A check before a write needs
+   * `afterLock`.
    *
    * Costs a round trip on the listener's connection; with `afterLock` an echo through PostgreSQL's queue, which also
-   * wakes every other listening session of the database, up to PostgreSQL 18. Callers that come while one is under way share the next. A
-   * pending fence keeps the process alive.
+   * wakes every other listening session of the database, up to PostgreSQL 18. Callers that come while one is under way
+   * share the next. A pending fence keeps the process alive.
    *
    * While the listener is not listening it waits for the resync, which invalidates everything and so keeps the
    * promise; or rejects, as `inGap` says.
    *
    * @throws PgGenerationsError (rejects) with `PGGEN_FENCE_TIMEOUT` after `timeoutMs` for all of it, with
    * `PGGEN_NOT_LISTENING` if it is not to wait, with `PGGEN_STOPPED` if the listener does not run or is shut down, with
-   * `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock`
-   * only), or with the reason why a start failed. TypeError (rejects)
-   * with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
+   * `PGGEN_SERVER_ERROR` if the server's notification queue is full (`afterLock` only), or with the reason why a start
+   * failed. TypeError (rejects) with `PGGEN_INVALID_ARGUMENT` if an option makes no sense.
    */
   fence(options?: FenceOptions): Promise<void>;
   /** The counters that it bumps, if it was given any. */
