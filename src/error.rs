@@ -82,6 +82,19 @@ pub enum Error {
         /// Whether it is the same database all the same: on another server of the cluster, or before a restart.
         moved: bool,
     },
+    /// A primary that another server of its cluster has taken the place of, as an earlier session has seen.
+    #[error(
+        "{address} is an old primary: it is on timeline {timeline}, and {latest} has been seen. Stop it, or make it a standby; \
+         start the listener anew if the cluster was taken back to it on purpose"
+    )]
+    OldPrimary {
+        /// The server asked.
+        address: String,
+        /// The timeline that it is on.
+        timeline: u32,
+        /// The latest that was seen.
+        latest: u32,
+    },
     /// A server too old to be supported.
     #[error("{address} runs PostgreSQL {version}; version 14 or later is needed")]
     UnsupportedServer {
@@ -176,6 +189,7 @@ impl Error {
             Self::PermissionDenied(_) => "PGGEN_PERMISSION_DENIED",
             Self::ReadOnly { .. } => "PGGEN_READ_ONLY_SERVER",
             Self::WrongServer { .. } => "PGGEN_WRONG_SERVER",
+            Self::OldPrimary { .. } => "PGGEN_OLD_PRIMARY",
             Self::UnsupportedServer { .. } => "PGGEN_UNSUPPORTED_SERVER",
             Self::ListenSwallowed { .. } => "PGGEN_LISTEN_SWALLOWED",
             Self::Tls(_) => "PGGEN_TLS",

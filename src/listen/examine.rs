@@ -8,6 +8,7 @@ use super::channels::Channels;
 use super::config::Settings;
 use super::facts::{Fact, QUESTIONS};
 use super::inbox::Deaf;
+use super::lineage::Lineage;
 use super::session::{Session, limited};
 use super::thread;
 use super::tls::Verified;
@@ -57,7 +58,7 @@ pub fn examine(
 
 fn look(settings: &Settings, channels: &[String], echoes: u32, findings: &mut Findings) -> Result<(), Error> {
     let look = async {
-        let mut session = Session::connect(settings).await?;
+        let mut session = Session::connect(settings, &mut Lineage::default()).await?;
         findings.address = Some(session.address().to_string());
         findings.verified = Some(session.verified());
         findings.server = session.identity().map(str::to_owned);

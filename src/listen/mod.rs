@@ -14,6 +14,7 @@ mod fences;
 mod fields;
 mod inbox;
 mod libpq;
+mod lineage;
 mod session;
 mod sql;
 mod subscription;

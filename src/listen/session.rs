@@ -18,6 +18,7 @@ use super::config::Settings;
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
 use super::inbox::{Deaf, Inbox};
+use super::lineage::{Lineage, Position};
 use super::target::Target;
 use super::tls::{Connector, Verified};
 use super::{Event, Sink, sql, thread};
@@ -57,11 +58,11 @@ struct Server {
 impl Session {
     /// Connects to the first server, of all that the settings name, that takes us. A server's refusal of who we are
     /// is final; any other failure leads on to the next address.
-    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        Self::connect_to_any(settings).await.map_err(|error| settings.explain(error))
+    pub async fn connect(settings: &Settings, lineage: &mut Lineage) -> Result<Self, Error> {
+        Self::connect_to_any(settings, lineage).await.map_err(|error| settings.explain(error))
     }
 
-    async fn connect_to_any(settings: &Settings) -> Result<Self, Error> {
+    async fn connect_to_any(settings: &Settings, lineage: &mut Lineage) -> Result<Self, Error> {
         let tls = limited(
             &"the file system",
             "reading the certificates",
@@ -71,7 +72,7 @@ impl Session {
         .await?;
         let mut failure = None;
         for target in &settings.targets {
-            match Self::connect_to(target, &tls, settings).await {
+            match Self::connect_to(target, &tls, settings, lineage).await {
                 Ok(session) => return Ok(session),
                 // Of several hosts, one whose name does not resolve tells the least.
                 Err(error @ Error::HostNotFound { .. }) => failure = failure.or(Some(error)),
@@ -86,6 +87,7 @@ impl Session {
         target: &Target,
         tls: &Option<Connector>,
         settings: &Settings,
+        lineage: &mut Lineage,
     ) -> Result<Self, Error> {
         let limit = settings.attempt_timeout;
         let mut failure = Error::ConnectionClosed;
@@ -94,6 +96,7 @@ impl Session {
             let attempt = limited(&address, "connecting", limit, async {
                 let mut session = Self::log_in(settings, server).await?;
                 session.identify(settings).await?;
+                session.follow(lineage).await?;
                 Ok(session)
             });
             let compared = match attempt.await {
@@ -319,6 +322,19 @@ impl Session {
         };
         self.close().await;
         Err(wrong)
+    }
+
+    /// Passes over a server that was the primary before the latest that was seen. One that does not tell is believed.
+    async fn follow(&mut self, lineage: &mut Lineage) -> Result<(), Error> {
+        let row = match self.first_row(sql::POSITION).await {
+            Ok(row) => row,
+            Err(error) if error.sql_state().is_some() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let position = row.and_then(|row| Position::parse(row.get(0), row.get(1)));
+        position.map_or(Ok(()), |position| lineage.follow(position)).map_err(|(timeline, latest)| {
+            Error::OldPrimary { address: self.server.address.to_string(), timeline, latest }
+        })
     }
 
     /// The first row of what the server answers. For a session that does not listen yet.

@@ -57,6 +57,11 @@ pub(super) fn same_database(one: &str, other: &str) -> bool {
     database(one).is_some_and(|one| one.contains('/') && database(other) == Some(one))
 }
 
+/// Which cluster it is, and the name of the file that its primary writes to, which begins with the timeline. (What `pg_control_checkpoint`
+/// says of the timeline is older: for minutes after a promotion it is the one before.)
+pub(super) const POSITION: &str = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+    pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn())";
+
 /// Makes the server answer, and with that pass on what it was told, at the least cost: an empty query.
 pub(super) const NOTHING: &str = "";
 

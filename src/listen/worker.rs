@@ -12,6 +12,7 @@ use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout_at};
 
 use super::config::Settings;
+use super::lineage::Lineage;
 use super::session::Session;
 use super::{Event, Shared, Sink, State, thread};
 use crate::error::Error;
@@ -23,6 +24,7 @@ pub(super) struct Worker {
     settings: Settings,
     shared: Arc<Shared>,
     session: Option<Session>,
+    lineage: Lineage,
     phase: Phase,
     /// Attempts that failed in a row.
     failed: u32,
@@ -51,7 +53,16 @@ impl Worker {
         let deadline = Instant::now() + settings.timings.connect_timeout;
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let phase = Phase::Starting { deadline };
-        Self { settings, shared, session: None, phase, failed: 0, last_failure: None, pauses }
+        Self {
+            settings,
+            shared,
+            session: None,
+            lineage: Lineage::default(),
+            phase,
+            failed: 0,
+            last_failure: None,
+            pauses,
+        }
     }
 
     pub fn run(mut self) {
@@ -103,7 +114,7 @@ impl Worker {
     /// One session from its first packet to its loss.
     async fn session(&mut self) -> Result<Infallible, Error> {
         let set_up = async {
-            let session = self.session.insert(Session::connect(&self.settings).await?);
+            let session = self.session.insert(Session::connect(&self.settings, &mut self.lineage).await?);
             session.listen(&self.settings, &self.shared.channels).await
         };
         match self.phase {

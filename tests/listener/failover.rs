@@ -136,3 +136,53 @@ fn a_listener_waits_when_its_own_server_comes_back_as_a_standby() {
     harness.assert_hears(&admin);
     shut_down(&listener);
 }
+
+/// It takes writes, and is nobody's standby: only the timeline tells.
+#[test]
+fn an_old_primary_that_lives_on_is_passed_over() {
+    let primary = PostgresServer::start();
+    let standby = primary.standby();
+    let harness = Harness::new();
+    let listener = harness.listen(&either(&primary, &standby), unhurried());
+    primary.kill9();
+    let admin = promote(&standby);
+    harness.record.wait_for("resynced", 1);
+    primary.start_again();
+    admin.terminate(harness.backend());
+    harness.record.wait_for("resynced", 2);
+    assert!(is_served_by(&harness, &admin));
+    harness.assert_hears(&admin);
+
+    let before = harness.counters.snapshot();
+    standby.kill9();
+    harness.record.wait_for("lost", 3);
+    let attempts = harness.record.count("retrying");
+    harness.record.wait_for("retrying", attempts + 2);
+    assert_eq!(harness.check(before), Verdict::Unproven);
+    assert_eq!(listener.state().0, State::Reconnecting);
+    shut_down(&listener);
+
+    // One that begins knows of no other.
+    let listener = harness.listen(&primary.url, patient());
+    shut_down(&listener);
+}
+
+/// Where it is the only address, it is the reason.
+#[test]
+fn an_address_that_moves_back_to_an_old_primary_is_refused() {
+    let primary = PostgresServer::start();
+    let standby = primary.standby();
+    let proxy = Proxy::to(&standby.url);
+    let harness = Harness::new();
+    let admin = promote(&standby);
+    let listener = harness.listen(&proxy.url(&standby.url), unhurried());
+    harness.assert_hears(&admin);
+    proxy.redirect(&primary.url);
+    proxy.cut();
+    harness.record.wait_for("retrying 1 PGGEN_OLD_PRIMARY", 1);
+    assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
+    proxy.redirect(&standby.url);
+    harness.record.wait_for("resynced", 1);
+    harness.assert_hears(&admin);
+    shut_down(&listener);
+}

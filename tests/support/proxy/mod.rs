@@ -27,7 +27,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: String,
+    upstream: Mutex<String>,
     rules: watch::Sender<Rules>,
     counts: Mutex<Counts>,
     counted: Condvar,
@@ -94,8 +94,7 @@ impl Proxy {
     }
 
     fn start(url: &str, listener: TcpListener) -> Self {
-        let url = url::Url::parse(url).unwrap();
-        let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
+        let upstream = Mutex::new(host_and_port(url));
         let rules = Rules {
             to_client: Flow::Forward,
             to_server: Flow::Forward,
@@ -112,6 +111,11 @@ impl Proxy {
             Arc::new(Shared { upstream, rules: watch::Sender::new(rules), counts, counted: Condvar::new() });
         RUNTIME.spawn(relay::accept(shared.clone(), listener));
         Self { address, shared }
+    }
+
+    /// From now on, connections are made to another server.
+    pub fn redirect(&self, url: &str) {
+        *self.shared.upstream.lock() = host_and_port(url);
     }
 
     pub fn port(&self) -> u16 {
@@ -315,4 +319,9 @@ impl Drop for Counting<'_> {
     fn drop(&mut self) {
         self.counted.notify_all();
     }
+}
+
+fn host_and_port(url: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432))
 }

@@ -48,7 +48,8 @@ pub async fn accept(shared: Arc<Shared>, mut listener: TcpListener) {
 
 async fn connect(shared: Arc<Shared>, client: TcpStream) {
     let born = shared.rules.borrow().age;
-    let Ok(server) = TcpStream::connect(&shared.upstream).await else { return };
+    let upstream = shared.upstream.lock().clone();
+    let Ok(server) = TcpStream::connect(upstream).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     {
