@@ -698,6 +698,7 @@ type PublishedEvent = {
  * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
  * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
  * * `PGGEN_WRONG_SERVER`: the connection leads to another server or database than the `dbAdapter` works on.
+ * * `PGGEN_OLD_PRIMARY`: a primary that was replaced by another, which the listener has seen.
  * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
  * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
  * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,

@@ -18,6 +18,7 @@ let node_events = require("node:events");
 * * `PGGEN_PERMISSION_DENIED`: the user may not connect.
 * * `PGGEN_READ_ONLY_SERVER`: a standby, where LISTEN does not work.
 * * `PGGEN_WRONG_SERVER`: the connection leads to another server or database than the `dbAdapter` works on.
+* * `PGGEN_OLD_PRIMARY`: a primary that was replaced by another, which the listener has seen.
 * * `PGGEN_UNSUPPORTED_SERVER`: a server older than PostgreSQL 14.
 * * `PGGEN_LISTEN_SWALLOWED`: LISTEN succeeds but delivers nothing: a pooler in transaction mode.
 * * `PGGEN_TLS`: TLS is demanded and cannot be had as demanded: the server has none, its certificate is refused (host,
@@ -889,15 +890,16 @@ var Runs = class {
 	}
 	/** Ends the run, if there is one; resolves when it has ended, and never rejects. */
 	shutDown() {
-		const handle = this.#run?.handle;
-		if (!handle) return this.#stopping ?? Promise.resolve();
+		const run = this.#run;
+		if (!run) return this.#stopping ?? Promise.resolve();
 		this.#run = void 0;
 		running.delete(this);
+		const { handle, started, resynced } = run;
 		this.#stopping = new Promise((resolve) => {
 			(0, _binding.shutDown)(handle, () => {
 				(0, _binding.join)(handle);
 				this.#runner.finish();
-				resolve();
+				Promise.allSettled([started, resynced]).then(() => resolve());
 			});
 		});
 		return this.#stopping;

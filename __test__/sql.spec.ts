@@ -57,7 +57,8 @@ test('one statement sends all payloads, in order', async (t) => {
 
 test('payloads may have any character, and are values that every driver can bind', async (t) => {
   const { client, notifications } = await cache(t)
-  const payloads = ['"', '\\', "'", '$1', '\n\t\u0001\u007f', '{"a":["b"]}', '[]', 'null', ' ', 'ünï😀\u2028']
+  const modules = ['"', '\\', "'", '$1', '\n\t\u0001\u007f', '{"a":["b"]}', '[]', 'null', ' ', 'ünï😀\u2028']
+  const payloads = modules.flatMap((module) => encodeModuleInvalidation('r', [module]))
   const query = notifyQuery(payloads)
   assert(query.values.every((value) => typeof value === 'string'))
   await client.query(query)

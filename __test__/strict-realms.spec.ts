@@ -85,8 +85,8 @@ test('every realm of the fan-out is told of, with its own URLs', async (t) => {
     { client },
   )
   assert.deepEqual(verdicts, ['changed', 'unchanged'], 'local first, and in its own realm')
-  await client.query(notifyQuery(['last']))
-  await heard.first('the last', (payload) => payload === 'last')
+  await client.query(notifyQuery([LAST]))
+  await heard.first('the last', (payload) => payload === LAST)
   assert.deepEqual(heard.entries.slice(0, -1), [
     ...encodeModuleInvalidation(REALM, [DEPENDENCY, MODULE]),
     ...encodeModuleInvalidation(ELSEWHERE, [APP]),

@@ -65,15 +65,17 @@ export class Runs implements Member {
 
   /** Ends the run, if there is one; resolves when it has ended, and never rejects. */
   shutDown(): Promise<void> {
-    const handle = this.#run?.handle
-    if (!handle) return this.#stopping ?? Promise.resolve()
+    const run = this.#run
+    if (!run) return this.#stopping ?? Promise.resolve()
     this.#run = undefined
     running.delete(this)
+    const { handle, started, resynced } = run
     this.#stopping = new Promise((resolve) => {
       stop(handle, () => {
         join(handle)
         this.#runner.finish()
-        resolve()
+        // A start that is pending rejects first: the process may exit when this resolves.
+        void Promise.allSettled([started, resynced]).then(() => resolve())
       })
     })
     return this.#stopping

@@ -104,7 +104,7 @@ impl Arena {
         let harness = Harness::new();
         let mut url = url::Url::parse(&proxy.url(url)).unwrap();
         // An attempt whose bytes are swallowed is not to hold up a round for long.
-        url.query_pairs_mut().append_pair("connect_timeout", "1");
+        url.query_pairs_mut().append_pair("connect_timeout", "2");
         let listener = harness.listen(url.as_str(), watchful());
         Self { admin: Admin::connect(admin), proxy, harness, listener, _database: None }
     }
