@@ -17,6 +17,7 @@ import { Journal } from './support/wait'
 
 const ELSEWHERE = 'http://elsewhere.test/'
 const APP = `${ELSEWHERE}app.gts`
+const LAST = encodeModuleInvalidation('last', ['last'])[0]!
 
 const realmOf = (url: string): string => new URL('/', url).href
 

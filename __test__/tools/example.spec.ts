@@ -259,6 +259,7 @@ for (const mode of ['plain', 'strict']) {
         pg_generations_global_bumps_total: 'counter',
         pg_generations_malformed_total: 'counter',
         pg_generations_gaps_total: 'counter',
+        pg_generations_undecodable_total: 'counter',
         pg_generations_reconnects_total: 'counter',
         pg_generations_listening: 'gauge',
         pg_generations_state_since_timestamp_seconds: 'gauge',
