@@ -37,10 +37,7 @@ export type ModuleCacheInvalidation =
  *   'https://example.com/realm/person.gts',
  *   'https://example.com/realm/person',
  * ])
- * await client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
- *   MODULE_CACHE_INVALIDATED_CHANNEL,
- *   payloads,
- * ])
+ * await client.query(notifyQuery(payloads))
  * ```
  */
 export function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): Payload[] {
