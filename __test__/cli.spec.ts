@@ -1,6 +1,6 @@
 // The command line as its users meet it: what it prints, and how it ends.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -454,6 +454,38 @@ describe('watch', () => {
       assert.equal(cli.stdout, '')
       assert(!cli.stderr.includes(SECRET))
     }
+  })
+})
+
+describe('output that cannot be written', { skip: !existsSync('/dev/full') && 'no /dev/full here' }, () => {
+  const CANNOT_WRITE = /^cannot write: ENOSPC/
+
+  function full(t: Parameters<typeof adminOf>[0]): number {
+    const file = openSync('/dev/full', 'w')
+    t.after(() => closeSync(file))
+    return file
+  }
+
+  test('is told of in one line, and by a code of its own', async (t) => {
+    const url = await createDatabase()
+    for (const args of [['doctor', url], ['doctor', '--json', url], ['--help'], ['watch', '--help']]) {
+      const cli = new Cli(t, args, {}, full(t))
+      assert.equal(await cli.end(), 3, args.join(' '))
+      assert.match(cli.stderr, CANNOT_WRITE)
+      assert.equal(cli.said.entries.length, 1)
+    }
+  })
+
+  test('ends a watch, which leaves no session behind', async (t) => {
+    const url = await createDatabase()
+    const admin = await adminOf(t, url)
+    const cli = new Cli(t, ['watch', named(url)], {}, full(t))
+    await cli.said.first('that it listens', (line) => line === 'listening')
+    await admin.notify(CHANNEL, '{"k":"global"}')
+    assert.equal(await cli.end(), 3)
+    assert.match(cli.said.entries[1] ?? '', CANNOT_WRITE)
+    assert.equal(cli.said.entries.length, 2)
+    await until('the end of its session', async () => (await admin.backends('subject')).length === 0)
   })
 })
 

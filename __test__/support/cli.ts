@@ -14,20 +14,21 @@ export class Cli {
   /** What it says on standard error, line by line. */
   readonly said = new Journal<string>()
   readonly #process: ChildProcess
-  readonly #output: Interface
+  readonly #output: Interface | undefined
   readonly #ended: Promise<unknown[]>
 
-  /** Runs with none of libpq's variables but these. */
-  constructor(t: TestContext, args: string[], variables: Record<string, string> = {}) {
+  /** Runs with none of libpq's variables but these; prints to a file, if it is given one. */
+  constructor(t: TestContext, args: string[], variables: Record<string, string> = {}, file?: number) {
     const others = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'))
     this.#process = spawn(process.execPath, [join(ROOT, 'cli.js'), ...args], {
       cwd: tmpdir(),
       env: { ...Object.fromEntries(others), ...variables },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', file ?? 'pipe', 'pipe'],
     })
     // 'close' rather than 'exit': by then all that it printed has been read.
     this.#ended = once(this.#process, 'close')
-    this.#output = createInterface({ input: this.#process.stdout! }).on('line', this.printed.record)
+    const { stdout } = this.#process
+    this.#output = stdout ? createInterface({ input: stdout }).on('line', this.printed.record) : undefined
     createInterface({ input: this.#process.stderr! }).on('line', this.said.record)
     t.after(() => this.#process.kill('SIGKILL'))
   }
@@ -51,11 +52,11 @@ export class Cli {
 
   /** Reads nothing until `readOn()`, as a pager does whose user has gone for lunch. */
   stopReading(): void {
-    this.#output.pause()
+    this.#output?.pause()
   }
 
   readOn(): void {
-    this.#output.resume()
+    this.#output?.resume()
   }
 
   /** How it ended, though what it printed may be unread. */

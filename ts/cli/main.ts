@@ -12,6 +12,9 @@ import type { WatchOptions } from './watch'
 
 const WRONG_USAGE = 2
 
+/** What was found out could not be printed: it counts for more than what it was. */
+const CANNOT_WRITE = 3
+
 const CONNECTION = `
 The connection is a postgres:// URL, or else what PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and the like say.
 Give a password that way: others on this machine can read a URL on a command line.`
@@ -21,10 +24,15 @@ const { version } = createRequire(__filename)('pg-generations/package.json') as 
 /** So long a reader has, after a signal, to read what was printed. */
 const LAST_READ_MS = 1_000
 
-/** Fulfilled when the reader has enough, as `head` has. */
-const readerGone = new Promise<void>((resolve) => {
+/** Fulfilled when nothing more can be printed: the reader has enough, as `head` has, or the disk is full. */
+const outputGone = new Promise<void>((resolve) => {
+  let failed = false
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code !== 'EPIPE' && !failed) {
+      failed = true
+      process.stderr.write(`cannot write: ${messageOf(error)}\n`)
+      process.on('exit', () => (process.exitCode = CANNOT_WRITE))
+    }
     resolve()
   })
 })
@@ -56,7 +64,7 @@ program
   .option('--strict', 'take warnings for problems')
   .addHelpText(
     'after',
-    `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage. A signal ends it at once.`,
+    `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage, 3 cannot write the report. A signal\nends it at once.`,
   )
   .action(async (url: string | undefined, options: DoctorOptions) => {
     process.exitCode = await doctor(url, options)
@@ -70,11 +78,11 @@ program
   .option('--realm <url>', 'leave out those of other realms')
   .addHelpText(
     'after',
-    `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage.`,
+    `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage, 3 cannot write.`,
   )
   .action(async (url: string | undefined, options: WatchOptions) => {
     const signal = signalled()
-    process.exitCode = await watch(url, options, Promise.race([signal, readerGone]))
+    process.exitCode = await watch(url, options, Promise.race([signal, outputGone]))
     // What is printed and not read keeps the process alive: after a signal, not for ever.
     void signal.then(() => setTimeout(() => process.exit(), LAST_READ_MS).unref())
   })
