@@ -172,6 +172,16 @@ describe('listeners that are started again and again', () => {
     assert.match(program.stderr, /\b11\. constructed\n/)
   })
 
+  test('are warned of also where a stack is no text, or none', async (t) => {
+    for (const prepare of ['(_error, sites) => sites', "() => { throw new Error('no stack') }"]) {
+      const script = `Error.prepareStackTrace = ${prepare}
+        ${start(11, 'connection: url')}.catch(() => process.exit(1))`
+      const program = new Program(t, script, await createDatabase())
+      assert.equal(await program.end(), 0, program.stderr)
+      assert.deepEqual(program.printed.entries, ['PGGEN_MANY_LISTENERS'])
+    }
+  })
+
   test('are not if there are ten, or if they share one connection', async (t) => {
     for (const [count, deps] of [
       [9, 'connection: url'],

@@ -36,7 +36,15 @@ export function checkCrowd(newcomer: Member, running: Iterable<Member>): void {
   )
 }
 
-function linesOf({ stack = '' }: Member['origin']): string {
+function linesOf(origin: Member['origin']): string {
+  let stack: unknown
+  try {
+    // The program's own Error.prepareStackTrace makes it: it can be of any type, and throw.
+    stack = origin.stack
+  } catch {
+    return ''
+  }
+  if (typeof stack !== 'string') return ''
   // The first line names what the rest belongs to.
   return stack
     .split('\n')
