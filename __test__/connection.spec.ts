@@ -1,7 +1,12 @@
 // Where connection settings come from: field by field, and when.
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import type { ConnectionOptions, ModuleCacheInvalidationListener } from '../index.js'
+import {
+  type ConnectionOptions,
+  GenerationCounters,
+  ModuleCacheInvalidationListener,
+  NotificationClient,
+} from '../index.js'
 import { setEnvironment } from './support/environment'
 import { listening, makeListener } from './support/listening'
 import { Admin, createDatabase } from './support/postgres'
@@ -85,6 +90,42 @@ test('what a connectionString says goes before the fields beside it', async (t) 
   }
   const { listener } = await listening(t, { connection })
   assert.equal((await session(listener, url)).application, 'of the URL')
+})
+
+test('options are read once, and inherited ones are as good as own ones', async (t) => {
+  const url = await createDatabase()
+  const reads: string[] = []
+  class Deps {
+    readonly heartbeatIntervalMs = 600_000
+    get generations(): GenerationCounters {
+      reads.push('generations')
+      return new GenerationCounters()
+    }
+    get connection(): string {
+      reads.push('connection')
+      return url
+    }
+    get onEvent(): () => void {
+      reads.push('onEvent')
+      return () => {}
+    }
+  }
+  setEnvironment(t, { PGHOST: 'host.invalid' })
+  for (const deps of [new Deps(), Object.create(new Deps()) as Deps]) {
+    reads.length = 0
+    const listener = new ModuleCacheInvalidationListener(deps)
+    t.after(() => listener.shutDown())
+    await listener.start()
+    assert.deepEqual(reads, ['connection', 'generations', 'onEvent'])
+    assert.equal(listener.generations?.proven, true)
+    assert.equal((await session(listener, url)).database, nameOf(url))
+    reads.length = 0
+    const client = new NotificationClient(deps)
+    t.after(() => client.shutDown())
+    await client.start()
+    assert.deepEqual(reads, ['connection', 'onEvent'])
+    assert.equal(client.stats().server, listener.stats().server)
+  }
 })
 
 test('several hosts are tried in order', async (t) => {

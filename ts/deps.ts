@@ -75,13 +75,47 @@ export interface FenceOptions {
   inGap?: 'wait' | 'reject' | undefined
 }
 
+/** The names of all options, so that none is left out. */
+const DEPS: { [Name in keyof ModuleCacheInvalidationListenerDeps]-?: true } = {
+  generations: true,
+  definitionLookup: true,
+  connection: true,
+  client: true,
+  dbAdapter: true,
+  onEvent: true,
+  heartbeatIntervalMs: true,
+  heartbeatTimeoutMs: true,
+  connectTimeoutMs: true,
+  reconnectMaxDelayMs: true,
+  onGap: true,
+  maxQueuedCalls: true,
+  pollIntervalMs: true,
+}
+
+/**
+ * The options as they are now, each read once: what is checked is what is used, inherited or not.
+ *
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if there are none.
+ */
+export function readDeps<Deps extends object>(names: { [Name in keyof Deps]-?: true }, deps: Deps): Deps {
+  if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
+  const read = (name: string) => [name, deps[name as keyof Deps]] as const
+  return Object.fromEntries(Object.keys(names).map(read)) as Deps
+}
+
+/** What {@link readDeps} makes of a listener's options. */
+export function readListenerDeps(
+  deps: ModuleCacheInvalidationListenerDeps,
+): ModuleCacheInvalidationListenerDeps {
+  return readDeps(DEPS, deps)
+}
+
 /**
  * The native counters of valid deps.
  *
  * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type.
  */
 export function checkDeps(deps: ModuleCacheInvalidationListenerDeps): CountersHandle | undefined {
-  if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
   const { generations, definitionLookup, client, connection, onEvent, onGap, maxQueuedCalls } = deps
   const counters = nativeCounters(generations)
   if (isGiven(generations) && !counters) {

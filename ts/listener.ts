@@ -3,7 +3,7 @@ import type { Failure, ListenerHandle } from '#binding'
 
 import { connectionOf } from './client/connections'
 import type { GenerationCounters } from './counters'
-import { checkDeps, checkFenceOptions, isGiven, resolveTimings } from './deps'
+import { checkDeps, checkFenceOptions, isGiven, readListenerDeps, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
 import { messageOf, PgGenerationsError } from './errors'
@@ -48,8 +48,8 @@ export class ModuleCacheInvalidationListener {
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
-    const counters = checkDeps(deps)
-    this.#deps = { ...deps }
+    this.#deps = readListenerDeps(deps)
+    const counters = checkDeps(this.#deps)
     this.#replay = new Replay(this.#deps, counters, this.#tell)
     this.#runs = new Runs(this, {
       spawn: (predecessor) => this.#spawn(predecessor),

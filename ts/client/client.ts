@@ -3,7 +3,7 @@ import type { Failure, ListenerHandle } from '#binding'
 
 import { resolveTimings } from '../deps'
 import { publish } from '../diagnostics'
-import { invalidArgument, PgGenerationsError } from '../errors'
+import { PgGenerationsError } from '../errors'
 import { emit } from '../events'
 import type { ListenerState } from '../events'
 import { Replay } from '../replay'
@@ -11,7 +11,7 @@ import { Runs } from '../runs'
 import { startOnConnection } from '../start'
 import { connectionStats } from '../stats'
 import { offerConnection } from './connections'
-import { checkClientDeps, checkSubscribe } from './deps'
+import { checkSubscribe, readClientDeps } from './deps'
 import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './deps'
 import { warn } from './events'
 import type { NotificationClientEvent, NotificationClientStats } from './events'
@@ -51,9 +51,7 @@ export class NotificationClient {
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: NotificationClientDeps = {}) {
-    if (typeof deps !== 'object' || deps === null) throw invalidArgument('deps must be an object')
-    checkClientDeps(deps)
-    this.#deps = { ...deps }
+    this.#deps = readClientDeps(deps)
     // What comes from a feed that hears no invalidations is what happens to any connection.
     this.#replay = new Replay({}, undefined, this.#tell as (event: { type: string }) => void)
     this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, this.#tell)

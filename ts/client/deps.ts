@@ -1,7 +1,7 @@
 import { checkChannel } from '#binding'
 
 import type { ConnectionOptions } from '../connection'
-import { isGiven } from '../deps'
+import { isGiven, readDeps } from '../deps'
 import { invalidArgument, optionalFunction, requireOptions, requireString } from '../errors'
 import type { NotificationGap, NotificationClientEvent, Notification } from './events'
 
@@ -56,12 +56,31 @@ export interface Subscription {
   unsubscribe(): Promise<void>
 }
 
-/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
-export function checkClientDeps({ onEvent, maxQueuedBytes }: NotificationClientDeps): void {
+/** The names of all options, so that none is left out. */
+const DEPS: { [Name in keyof NotificationClientDeps]-?: true } = {
+  connection: true,
+  dbAdapter: true,
+  onEvent: true,
+  heartbeatIntervalMs: true,
+  heartbeatTimeoutMs: true,
+  connectTimeoutMs: true,
+  reconnectMaxDelayMs: true,
+  maxQueuedBytes: true,
+}
+
+/**
+ * The options as they are now, checked.
+ *
+ * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type.
+ */
+export function readClientDeps(given: NotificationClientDeps): NotificationClientDeps {
+  const deps = readDeps(DEPS, given)
+  const { onEvent, maxQueuedBytes } = deps
   optionalFunction('onEvent', onEvent)
   if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) {
     throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`)
   }
+  return deps
 }
 
 /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type, or PostgreSQL would cut the name. */
