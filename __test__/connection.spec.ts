@@ -116,7 +116,7 @@ test('options are read once, and inherited ones are as good as own ones', async 
     const listener = new ModuleCacheInvalidationListener(deps)
     t.after(() => listener.shutDown())
     await listener.start()
-    assert.deepEqual(reads, ['connection', 'generations', 'onEvent'])
+    assert.deepEqual(reads, ['generations', 'connection', 'onEvent'])
     assert.equal(listener.generations?.proven, true)
     assert.equal((await session(listener, url)).database, nameOf(url))
     reads.length = 0
