@@ -1,5 +1,7 @@
 // An adapter that can run statements: the listener is on its server, or does not listen.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, after, before, describe, test } from 'node:test'
 import { Pool } from 'pg'
 import {
@@ -29,6 +31,11 @@ const SHAPES: Record<string, (run: Run) => object> = {
   'withConnection that lends a client': (run) => ({
     withConnection: <T>(fn: (lent: object) => Promise<T>) =>
       fn({ query: async (text: string) => ({ rows: await run(text) }) }),
+  }),
+  'withConnection that keeps the answer to itself': (run) => ({
+    withConnection: async (fn: (lent: object) => Promise<unknown>) => {
+      await fn({ execute: run })
+    },
   }),
   'withConnection that lends a function': (run) => ({
     withConnection: <T>(fn: (lent: Run) => Promise<T>) => fn(run),
@@ -120,6 +127,52 @@ test('an adapter on another server is found out, whatever says where the listene
   )
 })
 
+describe('of several hosts', () => {
+  const hosts = (...ports: (string | number)[]) =>
+    `postgres://postgres@127.0.0.1,127.0.0.1/postgres?port=${ports.join()}`
+
+  test('one on another server is passed over', async (t) => {
+    const url = new URL(await createDatabase())
+    url.pathname = '/postgres'
+    const connection = hosts(new URL(elsewhere.url).port, url.port)
+    const dbAdapter = { execute: runner(url.href) }
+    const { events, listener } = await listening(t, { connection, dbAdapter })
+    assert.deepEqual(events.types, ['listening'])
+    const [row] = await runner(url.href)(SERVER_IDENTITY_QUERY)
+    assert.deepEqual(Object.values(row ?? {}), [listener.stats().server])
+  })
+
+  test('all on another server, or database, are refused at once', async (t) => {
+    const url = await createDatabase()
+    const connection = hosts(new URL(elsewhere.url).port, new URL(url).port)
+    const error = await refusal(t, {
+      connection,
+      dbAdapter: { execute: runner(url) },
+      connectTimeoutMs: 2 ** 30,
+    })
+    assert.equal(error.code, 'PGGEN_WRONG_SERVER')
+  })
+
+  test('one on another server is not the end while another may come back', async (t) => {
+    const closed = createServer().listen(0, '127.0.0.1')
+    await once(closed, 'listening')
+    const { port } = closed.address() as AddressInfo
+    await new Promise((resolve) => closed.close(resolve))
+    const there = new URL(elsewhere.url).port
+    for (const ports of [
+      [there, port],
+      [port, there],
+    ]) {
+      const dbAdapter = { execute: runner(await createDatabase()) }
+      const { listener, events } = makeListener(t, { connection: hosts(...ports), dbAdapter })
+      const refused = assert.rejects(listener.start(), { code: 'PGGEN_STOPPED' })
+      assert.match((await events.of('retrying')).cause, /refused/i)
+      await listener.shutDown()
+      await refused
+    }
+  })
+})
+
 test('nothing is listened to, and nothing believed, before the adapter has answered', async (t) => {
   const url = await createDatabase()
   await using admin = await Admin.connect(url)
@@ -186,6 +239,25 @@ describe('an adapter that does not say where it is', () => {
         },
       },
       /not ready yet/,
+    ],
+    [
+      'cannot be looked at',
+      {
+        get execute() {
+          throw new Error('not ready yet')
+        },
+      },
+      /not ready yet/,
+    ],
+    [
+      'fails after its answer',
+      {
+        withConnection: async (fn: (lent: object) => unknown) => {
+          void fn({ execute: () => Promise.reject(new Error('the answer')) })
+          throw new Error('the pool is closed')
+        },
+      },
+      /the pool is closed/,
     ],
     ['gives nothing', { execute: async () => undefined }, /not that of a PostgreSQL server/],
     ['gives no row', { query: async () => ({ rows: [] }) }, /not that of a PostgreSQL server/],

@@ -19,8 +19,19 @@ type Call = (...args: unknown[]) => unknown
  */
 export function serverOf(adapter: unknown, limitMs: number): (() => Promise<string>) | undefined {
   if (typeof adapter !== 'object' || adapter === null) return undefined
-  const run = runnerOf(adapter)
-  return run && (async () => identityIn(await within(limitMs, run())))
+  try {
+    if (!runnerOf(adapter)) return undefined
+  } catch {
+    // An adapter that cannot be looked at yet may be one that answers later; if not, the question says why.
+  }
+  return async () => identityIn(await within(limitMs, ask(adapter, 'it has nothing that runs statements')))
+}
+
+/** Puts the question, by what the runner has now; rejects with `otherwise` if that is nothing. */
+async function ask(runner: unknown, otherwise: string): Promise<unknown> {
+  const run = isGiven(runner) ? runnerOf(runner as Runner) : undefined
+  if (!run) throw new TypeError(otherwise)
+  return run()
 }
 
 function runnerOf(runner: Runner): (() => Promise<unknown>) | undefined {
@@ -30,13 +41,22 @@ function runnerOf(runner: Runner): (() => Promise<unknown>) | undefined {
   if (typeof execute === 'function') return async () => call(execute, SERVER_IDENTITY_QUERY, { bind: [] })
   if (typeof query === 'function') return async () => call(query, SERVER_IDENTITY_QUERY)
   if (typeof withConnection !== 'function') return undefined
-  return async () =>
-    call(withConnection, (lent: unknown) => {
-      if (typeof lent === 'function') return lent(SERVER_IDENTITY_QUERY) as unknown
-      const run = isGiven(lent) ? runnerOf(lent as Runner) : undefined
-      if (!run) throw new TypeError('its withConnection() lends nothing that runs statements')
-      return run()
+  return async () => {
+    const nothing = 'its withConnection() lends nothing that runs statements'
+    // What `withConnection()` itself comes to may be something else, or nothing.
+    let answer: Promise<unknown> | undefined
+    await call(withConnection, (lent: unknown) => {
+      answer =
+        typeof lent === 'function'
+          ? (async () => lent(SERVER_IDENTITY_QUERY) as unknown)()
+          : ask(lent, nothing)
+      // It may be left alone, by an error of `withConnection()` itself.
+      answer.catch(() => {})
+      return answer
     })
+    if (!answer) throw new TypeError(nothing)
+    return answer
+  }
 }
 
 /** The one value of the one row; throws if it is no server's answer. */

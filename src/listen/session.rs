@@ -56,8 +56,8 @@ struct Server {
 }
 
 impl Session {
-    /// Connects to the first server, of all that the settings name, that takes us. A server's refusal of who we are
-    /// is final; any other failure leads on to the next address.
+    /// Connects to the first server, of all that the settings name, that takes us and is the adapter's. A server's
+    /// refusal of who we are is final; any other failure leads on to the next address.
     pub async fn connect(settings: &Settings, lineage: &mut Lineage) -> Result<Self, Error> {
         Self::connect_to_any(settings, lineage).await.map_err(|error| settings.explain(error))
     }
@@ -74,10 +74,7 @@ impl Session {
         for target in &settings.targets {
             match Self::connect_to(target, &tls, settings, lineage).await {
                 Ok(session) => return Ok(session),
-                // Of several hosts, one whose name does not resolve tells the least.
-                Err(error @ Error::HostNotFound { .. }) => failure = failure.or(Some(error)),
-                Err(error) if error.may_heal() => failure = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => failure = Some(passed_over(failure, error)?),
             }
         }
         Err(failure.unwrap_or(Error::ConnectionClosed))
@@ -90,7 +87,7 @@ impl Session {
         lineage: &mut Lineage,
     ) -> Result<Self, Error> {
         let limit = settings.attempt_timeout;
-        let mut failure = Error::ConnectionClosed;
+        let mut failure = None;
         for address in limited(&target.host, "resolving the host name", limit, resolve(target)).await? {
             let server = Server { address: address.clone(), host: target.host.clone(), tls: tls.clone() };
             let attempt = limited(&address, "connecting", limit, async {
@@ -105,11 +102,10 @@ impl Session {
             };
             match compared {
                 Ok(session) => return Ok(session),
-                Err(error) if error.may_heal() => failure = error,
-                Err(error) => return Err(error),
+                Err(error) => failure = Some(passed_over(failure, error)?),
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or(Error::ConnectionClosed))
     }
 
     /// The process id of the server's backend.
@@ -445,6 +441,20 @@ enum Wanted {
     Heartbeat,
     Fence(Covers),
     Channel(Step),
+}
+
+/// Which failure to tell of, if no other address serves either; an `Err` if no other is to be tried.
+fn passed_over(earlier: Option<Error>, error: Error) -> Result<Error, Error> {
+    let unresolved = |error: &Error| matches!(error, Error::HostNotFound { .. });
+    if !error.may_heal() && !unresolved(&error) && !matches!(error, Error::WrongServer { .. }) {
+        return Err(error);
+    }
+    // One that may heal keeps a start going. A name that does not resolve tells the least.
+    let weight = |error: &Error| (error.may_heal(), !unresolved(error));
+    Ok(match earlier {
+        Some(earlier) if weight(&earlier) > weight(&error) => earlier,
+        _ => error,
+    })
 }
 
 /// Runs one statement on a connection of its own, to the same server.
