@@ -98,9 +98,7 @@ impl Settings {
         let timings = timings.capped();
         fields.check_for_nul()?;
         fields.demands.check()?;
-        if fields.database.as_ref().is_some_and(|database| database.contains("://")) {
-            return Err(Error::InvalidOptions("the database must be a name, and not a URL".into()));
-        }
+        fields.check_for_url()?;
         let addresses = fields.host_address.as_deref();
         let targets = targets(
             fields.host.as_deref().or(addresses).unwrap_or("localhost"),
@@ -253,6 +251,26 @@ mod tests {
             (Fields { host: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "host"),
             (Fields { host: Some("u:s3cret@h".into()), ..Fields::default() }, "host"),
             (Fields { database: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "database"),
+            (Fields { host: Some("u:s3cret".into()), ..Fields::default() }, "host"),
+            (Fields { host: Some("a,u:s3cret".into()), ..Fields::default() }, "host"),
+            (Fields { database: Some("u:s3cret@h".into()), ..Fields::default() }, "database"),
+            (Fields { user: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "user"),
+            (Fields { options: Some("postgres://u:s3cret@h/d".into()), ..Fields::default() }, "options"),
+            (
+                Fields {
+                    ssl_root_cert: Some(Pem::File("postgres://u:s3cret@h/d".into())),
+                    ..Fields::default()
+                },
+                "sslrootcert",
+            ),
+            (
+                Fields { ssl_cert: Some(Pem::File("postgres://u:s3cret@h/d".into())), ..Fields::default() },
+                "sslcert",
+            ),
+            (
+                Fields { ssl_key: Some(Pem::File("postgres://u:s3cret@h/d".into())), ..Fields::default() },
+                "sslkey",
+            ),
             (Fields { host_address: Some("s3cret".into()), ..Fields::default() }, "hostaddr"),
             (
                 Fields { host_address: Some("::1,::1".into()), host: Some("a".into()), ..Fields::default() },
@@ -273,6 +291,20 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains(name) && !text.contains("s3cret"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_only_resembles_a_url_is_taken() {
+        let fields = Fields {
+            host: Some("::1,fe80::1%eth0,/run/a:b@c,h".into()),
+            user: Some("u:x@corp.example".into()),
+            database: Some("d@e:f".into()),
+            options: Some("-c search_path=a -c timezone=Europe/Paris".into()),
+            application_name: Some("https://app.example/".into()),
+            ssl_mode: Some("disable".into()),
+            ..Fields::default()
+        };
+        Settings::new(fields, Timings::default()).unwrap();
     }
 
     #[test]

@@ -193,6 +193,31 @@ impl Fields {
         }
     }
 
+    /// A URL in the wrong place would be shown, with its password, by the errors of the server or the file system.
+    pub(super) fn check_for_url(&self) -> Result<(), Error> {
+        let file = |pem: &Option<Pem>| match pem {
+            Some(Pem::File(path)) => Some(path.to_string_lossy().into_owned()),
+            Some(Pem::Text(_)) | None => None,
+        };
+        let shown = [
+            ("user", self.user.clone()),
+            ("database", self.database.clone()),
+            ("options", self.options.clone()),
+            ("sslrootcert", file(&self.ssl_root_cert)),
+            ("sslcert", file(&self.ssl_cert)),
+            ("sslkey", file(&self.ssl_key)),
+        ];
+        let url = shown.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.contains("://")));
+        let login = self.database.as_ref().and_then(|name| name.split_once(':'));
+        match url {
+            Some((name, _)) => Err(Error::InvalidOptions(format!("{name} must not be a URL"))),
+            None if login.is_some_and(|(_, rest)| rest.contains('@')) => {
+                Err(Error::InvalidOptions("the database must be a name, and not user:password@host".into()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// These fields, and where one is not set, that of `lower`.
     #[must_use]
     pub fn or(self, lower: Self) -> Self {

@@ -1,6 +1,6 @@
 //! The servers that settings name.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::Error;
 
@@ -32,9 +32,9 @@ pub(super) fn targets(hosts: &str, addresses: &str, ports: &str) -> Result<Vec<T
         ));
     }
     // It may be a whole URL, with a password in it.
-    if hosts.iter().any(|host| !host.starts_with('/') && host.contains(['@', '/'])) {
+    if hosts.iter().any(|host| !host.starts_with('/') && (host.contains(['@', '/']) || has_port(host))) {
         return Err(Error::InvalidOptions(
-            "host must be a name, an address or a socket directory, and not a URL".into(),
+            "host must be a name, an address or a socket directory, and not a URL or host:port".into(),
         ));
     }
     let addresses = match addresses {
@@ -70,6 +70,13 @@ pub(super) fn targets(hosts: &str, addresses: &str, ports: &str) -> Result<Vec<T
     let ports = ports.iter().copied().cycle();
     let targets = hosts.into_iter().zip(addresses).zip(ports);
     Ok(targets.map(|((host, address), port)| Target { host: host.to_owned(), address, port }).collect())
+}
+
+/// Whether there is a colon in it that is not an IPv6 address's; what follows may as well be a password.
+fn has_port(host: &str) -> bool {
+    // A scope, as in fe80::1%eth0, is a name of the system's.
+    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    host.contains(':') && address.parse::<Ipv6Addr>().is_err()
 }
 
 #[cfg(test)]
