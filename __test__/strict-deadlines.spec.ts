@@ -117,6 +117,37 @@ describe('a lender', () => {
     assert.equal(a.cache.stats().abandoned, 0)
   })
 
+  test('that has failed may lend later, which is not touched', async (t) => {
+    const a = await participant(t, await database())
+    const failure = new Error('none was to be had in time')
+    let lend: ((client: SqlClient) => Promise<unknown>) | undefined
+    const failing: WithConnection<never> = (work) => {
+      lend = work as typeof lend
+      return Promise.reject(failure)
+    }
+    await assert.rejects(a.cache.persist(a.job(), { pool: failing }), failure)
+    const untouchable = { query: () => assert.fail('it was used') }
+    assert.equal(await lend!(untouchable), undefined)
+    const { waiting, running } = a.cache.stats()
+    assert.deepEqual({ waiting, running }, { waiting: 0, running: 0 })
+  })
+
+  test('that ignores what it is given leaves no rejection unhandled', async (t) => {
+    const a = await participant(t, await database())
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    t.after(() => process.off('unhandledRejection', note))
+    const ignoring = ((work: (client: Client) => Promise<unknown>) => {
+      void work({} as Client)
+      return Promise.resolve()
+    }) as WithConnection<Client>
+    await assert.rejects(a.cache.persist(a.job(), { pool: ignoring }), { code: 'PGGEN_INVALID_ARGUMENT' })
+    // Node tells of a rejection before it runs what was set to come next.
+    await new Promise(setImmediate)
+    assert.deepEqual(unhandled, [])
+  })
+
   test('that never takes back is not waited for, and what became of the call is told', async (t) => {
     const a = await participant(t, await database())
     const client = await a.connect()

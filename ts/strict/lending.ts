@@ -113,18 +113,28 @@ async function lendByFunction<C extends SqlClient, T>(
   use: (client: C) => Promise<T>,
 ): Promise<T> {
   let used: Promise<T> | undefined
+  let hasSettled = false
   const once = async (client: C): Promise<T> => {
     if (used) throw invalidArgument('pool must lend one connection for a call')
-    // Lent after the deadline, it goes back as it is: nothing waits for what this gives.
-    if (deadline.passed) return undefined as T
+    // Lent after the call has ended, it goes back as it is: nothing waits for what this gives.
+    if (hasSettled || deadline.passed) return undefined as T
     requireClient(client)
-    return (used = guarded(client, deadline, use))
+    used = guarded(client, deadline, use)
+    return used
+  }
+  /** A lender that ignores what it is given must not end the process by a rejection that is told by the call anyway. */
+  const lent = (client: C): Promise<T> => {
+    const result = once(client)
+    result.catch(() => {})
+    return result
   }
   try {
-    await deadline.within('a connection', () => lend(once))
+    await deadline.within('a connection', () => lend(lent))
   } catch (error) {
     // What became of the call is known from what was done with the connection, not from how it went back.
     if (!used) throw error
+  } finally {
+    hasSettled = true
   }
   if (!used) throw invalidArgument('pool must call the function that it is given, with a connection')
   return used
