@@ -122,6 +122,32 @@ test('what fails is rolled back and told', async (t) => {
   )
 })
 
+/** A client that renames columns. */
+function renaming(client: Client, rename: (name: string) => string): SqlClient {
+  return {
+    async query(text, values) {
+      const { rows, command } = await client.query<Record<string, unknown>>(text, values)
+      const renamed = rows.map((row) =>
+        Object.fromEntries(Object.entries(row).map(([name, value]) => [rename(name), value])),
+      )
+      return { rows: renamed, command }
+    },
+  }
+}
+
+test('a client may rename columns; and one whose rows cannot be read is left in no transaction', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const client = await connect()
+  const camel = renaming(client, (name) => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()))
+  assert.equal((await cache.persist(job(), { client: camel as Client })).outcome, 'persisted')
+  const unreadable = renaming(client, (name) => `the ${name}`)
+  await assert.rejects(cache.persist(job(), { client: unreadable as Client }), {
+    code: 'PGGEN_TRANSACTION_ENDED',
+  })
+  assert.equal(client.getTransactionStatus(), 'I')
+})
+
 test('a connection that is lost in the middle does not end the process', async (t) => {
   const url = await database()
   const { cache, job } = await participant(t, url)
@@ -159,6 +185,8 @@ test('options and jobs that make no sense are refused', async (t) => {
     { builtFrom: { '': [MODULE] } },
     { builtFrom: { [REALM]: MODULE } },
     { builtFrom: { [REALM]: [''] } },
+    { builtFrom: { [REALM]: [] } },
+    { builtFrom: { [REALM]: [MODULE], 'http://another.test/': [] } },
     { write: undefined },
   ]
   for (const wrong of jobs) await assert.rejects(cache.persist({ ...job(), ...wrong }, { client }), expected)

@@ -89,6 +89,25 @@ test('who waits too long for a lock gives up', async (t) => {
   assert.match((result as { cause: string }).cause, /^a lock was not to be had in time: held by pid /)
 })
 
+test('a lock that `write` itself did not get, in another cache, is a failure of `write`', async (t) => {
+  const url = await database()
+  const other = await database()
+  const a = await participant(t, url)
+  const b = await participant(t, other, { lockTimeoutMs: 50 })
+  const c = await participant(t, other)
+  await c.invalidate({
+    async delete() {
+      const write = async () => {
+        await b.invalidate()
+        return 'never'
+      }
+      await assert.rejects(a.cache.persist(a.job({ write }), { client: await a.connect() }), {
+        code: 'PGGEN_LOCK_TIMEOUT',
+      })
+    },
+  })
+})
+
 test('who cannot have a lock for another reason is told of it', async (t) => {
   const url = await database()
   const [a, b] = [await participant(t, url), await participant(t, url)]

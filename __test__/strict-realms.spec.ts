@@ -229,4 +229,9 @@ test('an invalidation that does not say what changed is refused', async (t) => {
   }
   const job = { resolvedRealmURL: '', moduleURLs: MODULE, delete: remove }
   await assert.rejects(cache.invalidate(job, { client }), invalid)
+  const { cache: knowing } = await participant(t, await database(), { realmOf })
+  for (const moduleURLs of [APP, [MODULE, APP]]) {
+    const wrong = { resolvedRealmURL: REALM, moduleURLs, delete: remove }
+    await assert.rejects(knowing.invalidate(wrong, { client }), invalid)
+  }
 })

@@ -11,6 +11,8 @@ export const MARK_SESSION = "SELECT pg_catalog.set_config('pg_generations.mark',
  * Sets the token `$1`, and limits in milliseconds: `$2` for a lock, `$3` for silence, `$4` for the whole. Gives a row
  * if the transaction is the token's. Without a row it is not, and nothing was set.
  *
+ * The names of columns are single words, which clients that rename columns leave as they are.
+ *
  * What it names is there in every version, since an error would abort the transaction of another.
  */
 export const CLAIM = `SELECT pg_catalog.set_config('pg_generations.owner', $1, true),
@@ -19,9 +21,9 @@ export const CLAIM = `SELECT pg_catalog.set_config('pg_generations.owner', $1, t
   CASE WHEN CAST(pg_catalog.current_setting('server_version_num') AS pg_catalog.int4) OPERATOR(pg_catalog.>=) 170000
     THEN ${setSmaller('transaction_timeout', '$4')}
     ELSE ${setSmaller('statement_timeout', '$4')} END,
-  ${milliseconds('statement_timeout')} AS statement_timeout,
+  ${milliseconds('statement_timeout')} AS patience,
   pg_catalog.current_setting('transaction_isolation') AS isolation,
-  pg_catalog.current_setting('transaction_read_only') AS read_only
+  pg_catalog.current_setting('transaction_read_only') AS readonly
 WHERE COALESCE(${MARK} OPERATOR(pg_catalog.<>) $1, true)
   AND COALESCE(${OWNER} OPERATOR(pg_catalog.=) ANY (ARRAY['', $1]), true)`
 

@@ -173,6 +173,11 @@ export class StrictCache<C extends SqlClient = SqlClient> {
     const modules = new ModuleSet()
     modules.addOf('moduleURLs', realm, typeof moduleURLs === 'string' ? [moduleURLs] : moduleURLs)
     if (modules.urls.length === 0) throw invalidArgument('moduleURLs must name what changed')
+    // The lock would be that of a realm that no result of these modules takes.
+    for (const url of modules.urls) {
+      const home = this.#realmOf?.(url) ?? realm
+      if (home !== realm) throw invalidArgument(`moduleURLs must be of ${realm}, but ${url} is of ${home}`)
+    }
     return this.#change(options, locksToInvalidate(realm), async (call, client) => {
       if (job.fanOut) {
         const dependents = await call.callback('fanOut()', () => job.fanOut!(client))
@@ -227,15 +232,18 @@ export class StrictCache<C extends SqlClient = SqlClient> {
     write: (client: D) => Promise<T>,
   ): Promise<PersistResult<T>> {
     return call.connected(async (client) => {
+      let hasLocks = false
       try {
         return await inTransaction(client, call.deadline, this.#limits, async (transaction) => {
           const server = await transaction.lock(locksToPersist(builtFrom.realms))
+          hasLocks = true
           const doubt = await this.#proof.doubtBehindLocks(server, call.deadline, snapshot, builtFrom)
           if (doubt) throw new Abandoned(doubt)
           return { outcome: 'persisted', value: await write(client) }
         })
       } catch (error) {
-        if (error instanceof PgGenerationsError && error.code === 'PGGEN_LOCK_TIMEOUT')
+        // Behind the locks it is an error of the writing, such as one of another cache.
+        if (!hasLocks && error instanceof PgGenerationsError && error.code === 'PGGEN_LOCK_TIMEOUT')
           return unproven(error.message)
         throw error
       }

@@ -18,7 +18,10 @@ export class ModuleSet {
     if (Array.isArray(builtFrom)) modules.addList('builtFrom', builtFrom as ModuleList, realmOf ?? noRealm)
     else if (typeof builtFrom === 'object' && builtFrom !== null) {
       for (const [realm, urls] of Object.entries(builtFrom)) {
-        modules.addOf(`builtFrom[${JSON.stringify(realm)}]`, realm, urls as readonly string[])
+        const name = `builtFrom[${JSON.stringify(realm)}]`
+        modules.addOf(name, realm, urls as readonly string[])
+        // Nothing of the realm would be checked, though its lock is taken.
+        if (urls.length === 0) throw invalidArgument(`${name} must name a module`)
       }
     }
     if (modules.#byRealm.size === 0)

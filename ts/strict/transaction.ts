@@ -61,10 +61,10 @@ const SERVER_GRACE_MS = 1_000
 const LONGEST_MS = 2 ** 31 - 1
 
 interface Claimed {
-  /** In milliseconds, 0 for none. */
-  statement_timeout: number
+  /** The `statement_timeout`, in milliseconds, 0 for none. */
+  patience: number
   isolation: string
-  read_only: string
+  readonly: string
 }
 
 /** A transaction that is known to be ours, by a token that is in it and nowhere else. */
@@ -187,11 +187,13 @@ export class Transaction {
       throw isAborted(error) ? alreadyInTransaction() : error
     }
     // Inside the transaction of another a plain BEGIN is a warning. With modes it would be an error.
-    let { isolation, read_only } = await this.#claim('BEGIN')
-    if (isolation === 'read committed' && read_only === 'off') return
+    let { isolation, readonly: mode } = await this.#claim('BEGIN')
+    if (isolation === 'read committed' && mode === 'off') return
     await this.#query('the answer to ROLLBACK', 'ROLLBACK')
-    ;({ isolation, read_only } = await this.#claim('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE'))
-    if (isolation !== 'read committed' || read_only !== 'off') throw ended()
+    ;({ isolation, readonly: mode } = await this.#claim('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE'))
+    if (isolation === 'read committed' && mode === 'off') return
+    if (await this.#isOurs()) await this.#query('the answer to ROLLBACK', 'ROLLBACK')
+    throw ended()
   }
 
   async #claim(begin: string): Promise<Claimed> {
@@ -207,7 +209,7 @@ export class Transaction {
       throw isAborted(error) ? alreadyInTransaction() : error
     }
     if (!row) throw alreadyInTransaction()
-    this.#statementTimeoutMs = Number(row.statement_timeout)
+    this.#statementTimeoutMs = Number(row.patience)
     return row
   }
 
