@@ -6,6 +6,10 @@ import type { Deadline } from './deadline'
 /**
  * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
  * the calls. No pool, whose statements go to any of its connections.
+ *
+ * A client that connects again by itself is unfit: if its connection is replaced between the last look at the
+ * transaction and COMMIT, the server answers `COMMIT` outside of any transaction, and a call resolves of which nothing
+ * was committed. The `sql` of postgres.js is such a client, also behind `{ query: sql.unsafe }` and with `max: 1`.
  */
 export interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
@@ -43,7 +47,8 @@ export function lenderOf<C extends SqlClient>(source: ConnectionSource<C>): Lend
   const given = (source ?? {}) as unknown as { [K in string]?: unknown }
   if (typeof given.reserve === 'function') {
     throw invalidArgument(
-      'pool must not be a `sql` of postgres.js: give a function that lends a connection of `sql.reserve()`',
+      'pool must not be a `sql` of postgres.js: give a function that lends one connection, and ends it if the work rejects; ' +
+        'a connection of `sql.reserve()` must not be released then, since a statement may still run on it',
     )
   }
   if (typeof source === 'function') return (deadline, use) => lendByFunction(source, deadline, use)

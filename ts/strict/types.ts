@@ -29,7 +29,10 @@ export interface StrictCacheOptions<C extends SqlClient = SqlClient> {
 
 /** What every call of a cache can be given. */
 export interface CallOptions<C extends SqlClient = SqlClient> {
-  /** A client of the caller's own in place of a connection of the pool: it must be in no transaction, and not be used meanwhile. */
+  /**
+   * A client of the caller's own in place of a connection of the pool: it must be in no transaction, not be used
+   * meanwhile, and not change its connection by itself (see {@link SqlClient}).
+   */
   client?: C | undefined
   /** A pool, or a function that lends, in place of the cache's. */
   pool?: ConnectionSource<C> | undefined
@@ -119,7 +122,10 @@ export interface InvalidateResult<T> {
 export interface ClearRealmJob<T, C extends SqlClient = SqlClient> {
   /** The realm. */
   resolvedRealmURL: string
-  /** Deletes the rows of the realm, with this client and no other, and leaves the transaction open. */
+  /**
+   * Deletes the rows of the realm, and the rows of other realms that were built from it, with this client and no other,
+   * and leaves the transaction open. A row of another realm that is not deleted here stays, and is stale.
+   */
   delete(client: C): Promise<T> | T
 }
 
