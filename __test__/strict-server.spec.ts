@@ -156,7 +156,9 @@ test('more realms than the server has room for are refused, and nothing is left 
   const url = await database()
   const a = await participant(t, url)
   const client = await a.connect()
-  const builtFrom = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`http://${i}.test/`, []]))
+  const builtFrom = Object.fromEntries(
+    Array.from({ length: 20_000 }, (_, i) => [`http://${i}.test/`, [MODULE]]),
+  )
   const tooMany = { code: 'PGGEN_TOO_MANY_LOCKS', sqlState: '53200', message: /max_locks_per_transaction/ }
   await assert.rejects(a.cache.persist(a.job({ builtFrom }), { client }), tooMany)
   const some = Object.fromEntries(Object.entries(builtFrom).slice(0, 1_200))

@@ -198,7 +198,7 @@ test('a result of several realms is checked in each', async (t) => {
   const builtFrom = {
     [REALM]: [MODULE],
     [other]: [`${other}a.gts`, `${other}b.gts`],
-    'http://third.test/': [],
+    'http://third.test/': ['http://third.test/c.gts'],
   }
   const job = a.job({ builtFrom })
   assert.equal((await a.cache.persist(job, { client })).outcome, 'persisted')
@@ -248,7 +248,7 @@ test('the rest of a pool stays free, however many wait', async (t) => {
   await b.invalidate({
     async fanOut() {
       persisted = Array.from({ length: 20 }, () =>
-        a.cache.persist(a.job({ builtFrom: { [REALM]: [] } }), { pool: withClient }),
+        a.cache.persist(a.job({ builtFrom: { [REALM]: [MODULE] } }), { pool: withClient }),
       )
       await somebodyWaits(t, url)
       // Persists hold all they may, and an invalidation elsewhere has its connection.
