@@ -191,6 +191,9 @@ test('options and jobs that make no sense are refused', async (t) => {
   ]
   for (const wrong of jobs) await assert.rejects(cache.persist({ ...job(), ...wrong }, { client }), expected)
   await assert.rejects(cache.persist(job(), { client: {} as Client }), expected)
+  const lendsNothing = { totalCount: 0, connect: async () => ({ release: () => {} }) }
+  await assert.rejects(cache.persist(job(), { pool: lendsNothing as never }), expected)
+  assert.equal((await cache.persist(job(), { client, signal: null as never })).outcome, 'persisted')
   // It has a query(), and runs every statement on any of its connections.
   const pool = new Pool({ connectionString: url })
   t.after(() => pool.end())

@@ -83,7 +83,7 @@ function lockQueries(locks: readonly Lock[]): Query[] {
 /**
  * A query for the other sessions of the database that hold one of these locks or wait for one: `pid`, `role`,
  * `application` and `state` of the session; `classid` and `objid` of the lock, its `mode` (`ShareLock` or
- * `ExclusiveLock`), and whether it is `granted`. What the role may not see is null.
+ * `ExclusiveLock`), and whether it is `granted`. What the role may not see is null. A prepared transaction has no `pid`.
  */
 export const LOCK_HOLDERS_QUERY: string = `SELECT l.pid, a.usename AS role, a.application_name AS application, a.state,
   l.classid, l.objid, l.mode, l.granted
@@ -93,12 +93,13 @@ WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_ca
   AND l.classid OPERATOR(pg_catalog.=) ANY (CAST('{${EVERYTHING},${REALM}}' AS pg_catalog.oid[]))
   AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-  AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+  AND (l.pid IS NULL OR l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid())
 ORDER BY l.granted DESC, l.pid`
 
 /** A row of {@link LOCK_HOLDERS_QUERY}. */
 export interface LockHolder {
-  pid: number
+  /** Null for a prepared transaction, which is of no session. */
+  pid: number | null
   role: string | null
   application: string | null
   state: string | null

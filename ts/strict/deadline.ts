@@ -1,3 +1,4 @@
+import { isGiven } from '../deps'
 import { invalidArgument } from '../errors'
 
 /** Thrown by every wait of a call whose time is up or whose signal was aborted. */
@@ -23,11 +24,11 @@ export class Deadline {
   readonly #waits = new Set<(signal?: AbortSignal) => void>()
   #passed = false
 
-  constructor(timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(timeoutMs: number, signal: AbortSignal | null | undefined) {
     this.#timeoutMs = timeoutMs
     this.#end = performance.now() + timeoutMs
     this.#timer = setTimeout(() => this.#expire(), timeoutMs)
-    this.#signal = signal
+    this.#signal = signal ?? undefined
     if (signal) listen(signal, this.#abort)
   }
 
@@ -104,8 +105,8 @@ function tell(this: AbortSignal): void {
 }
 
 /** Throws unless `signal` is an AbortSignal, if it is given. */
-export function optionalSignal(signal: unknown): asserts signal is AbortSignal | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+export function optionalSignal(signal: unknown): asserts signal is AbortSignal | undefined | null {
+  if (isGiven(signal) && !(signal instanceof AbortSignal)) {
     throw invalidArgument('signal must be an AbortSignal')
   }
 }

@@ -33,6 +33,7 @@ async function holdersOf(locks: Lock[], after: Transaction): Promise<string> {
 }
 
 function describe({ pid, role, application, state, granted }: LockHolder): string {
+  if (pid === null) return 'held by a prepared transaction (see pg_prepared_xacts)'
   const name = (what: string, text: string | null): string =>
     text === null ? `${what} not shown to this role` : `${what} '${printable(text)}'`
   const session = [name('role', role), name('application', application), ...(state === null ? [] : [state])]

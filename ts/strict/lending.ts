@@ -94,6 +94,7 @@ async function lendFromPool<C extends SqlClient, T>(
   }
   let result: T
   try {
+    requireClient(client)
     result = await guarded(client, deadline, use)
   } catch (error) {
     giveBack(client, error instanceof Error ? error : new Error('the call failed'))
