@@ -48,14 +48,17 @@ impl Fields {
         };
         // Another way to say it, which node-postgres and JDBC know; sslmode is the more exact one.
         let (mut mode, mut exact) = (None, false);
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        for setting in query.split('&').filter(|setting| !setting.is_empty()) {
+            let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
+            // As in libpq, a plus sign is one, and not a blank.
+            let (key, value) = (decode(key)?, decode(value)?);
             match (&*key, &*value) {
                 ("ssl", "true" | "1") => mode = Some("verify-full"),
                 ("ssl", "false" | "0") => mode = Some("disable"),
                 ("ssl", _) => return Err(invalid("ssl must be true or false")),
                 _ => {
                     exact |= key == "sslmode";
-                    fields.set(&key, value.into_owned());
+                    fields.set(&key, value);
                 }
             }
         }
@@ -108,6 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_decoded_as_the_rest_is() {
+        let fields = url("postgres://h/d?application_name=a+b%2Bc%20d&&user=x=y");
+        assert_eq!(fields.application_name.as_deref(), Some("a+b+c d"));
+        assert_eq!(fields.user.as_deref(), Some("x=y"));
+    }
+
+    #[test]
     fn a_url_leaves_out_what_it_does_not_say() {
         let fields = url("postgresql://");
         assert!(fields.host.is_none() && fields.port.is_none() && fields.user.is_none());
@@ -146,6 +156,7 @@ mod tests {
             "host=h password=s3cret",
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3cret%ff@h",
+            "postgres://h/d?password=s3cret%ff",
             "postgres://u:s3cret@a,,b",
             "postgres://u:s3cret@@h:x/d",
         ];
