@@ -3804,16 +3804,23 @@ function say(text) {
 //#endregion
 //#region ts/cli/main.ts
 const WRONG_USAGE = 2;
+/** What was found out could not be printed: it counts for more than what it was. */
+const CANNOT_WRITE = 3;
 const CONNECTION = `
 The connection is a postgres:// URL, or else what PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and the like say.
 Give a password that way: others on this machine can read a URL on a command line.`;
 const { version } = (0, node_module.createRequire)(__filename)("pg-generations/package.json");
 /** So long a reader has, after a signal, to read what was printed. */
 const LAST_READ_MS = 1e3;
-/** Fulfilled when the reader has enough, as `head` has. */
-const readerGone = new Promise((resolve) => {
+/** Fulfilled when nothing more can be printed: the reader has enough, as `head` has, or the disk is full. */
+const outputGone = new Promise((resolve) => {
+	let failed = false;
 	process.stdout.on("error", (error) => {
-		if (error.code !== "EPIPE") throw error;
+		if (error.code !== "EPIPE" && !failed) {
+			failed = true;
+			process.stderr.write(`cannot write: ${messageOf(error)}\n`);
+			process.on("exit", () => process.exitCode = CANNOT_WRITE);
+		}
 		resolve();
 	});
 });
@@ -3830,12 +3837,12 @@ function signalled() {
 	});
 }
 const program = new Command("pg-generations").description("Looks at what LISTEN/NOTIFY and its invalidations do on a PostgreSQL server.").version(version).exitOverride().configureOutput({ outputError: (text, write) => write(withoutSecrets(text)) });
-program.command("doctor").description("connect as a listener would, and say whether LISTEN works and what stands in its way").argument("[url]", "where to connect to").option("--json", "print the report as JSON").option("--strict", "take warnings for problems").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage. A signal ends it at once.`).action(async (url, options) => {
+program.command("doctor").description("connect as a listener would, and say whether LISTEN works and what stands in its way").argument("[url]", "where to connect to").option("--json", "print the report as JSON").option("--strict", "take warnings for problems").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 healthy, 1 a problem was found, 2 wrong usage, 3 cannot write the report. A signal\nends it at once.`).action(async (url, options) => {
 	process.exitCode = await doctor(url, options);
 });
-program.command("watch").description("print invalidations as they arrive").argument("[url]", "where to connect to").option("--json", "print each as a line of JSON").option("--realm <url>", "leave out those of other realms").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage.`).action(async (url, options) => {
+program.command("watch").description("print invalidations as they arrive").argument("[url]", "where to connect to").option("--json", "print each as a line of JSON").option("--realm <url>", "leave out those of other realms").addHelpText("after", `${CONNECTION}\n\nExit codes: 0 ended by a signal or its reader, 1 cannot listen, 2 wrong usage, 3 cannot write.`).action(async (url, options) => {
 	const signal = signalled();
-	process.exitCode = await watch(url, options, Promise.race([signal, readerGone]));
+	process.exitCode = await watch(url, options, Promise.race([signal, outputGone]));
 	signal.then(() => setTimeout(() => process.exit(), LAST_READ_MS).unref());
 });
 program.parseAsync().catch((error) => {

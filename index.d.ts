@@ -39,10 +39,7 @@ type ModuleCacheInvalidation = {
  *   'https://example.com/realm/person.gts',
  *   'https://example.com/realm/person',
  * ])
- * await client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
- *   MODULE_CACHE_INVALIDATED_CHANNEL,
- *   payloads,
- * ])
+ * await client.query(notifyQuery(payloads))
  * ```
  */
 declare function encodeModuleInvalidation(resolvedRealmURL: string, moduleURLs: readonly string[]): Payload[];
@@ -776,12 +773,13 @@ declare function clearAllLocks(): Query[];
 /**
  * A query for the other sessions of the database that hold one of these locks or wait for one: `pid`, `role`,
  * `application` and `state` of the session; `classid` and `objid` of the lock, its `mode` (`ShareLock` or
- * `ExclusiveLock`), and whether it is `granted`. What the role may not see is null.
+ * `ExclusiveLock`), and whether it is `granted`. What the role may not see is null. A prepared transaction has no `pid`.
  */
 declare const LOCK_HOLDERS_QUERY: string;
 /** A row of {@link LOCK_HOLDERS_QUERY}. */
 interface LockHolder {
-  pid: number;
+  /** Null for a prepared transaction, which is of no session. */
+  pid: number | null;
   role: string | null;
   application: string | null;
   state: string | null;
@@ -838,6 +836,10 @@ declare function withNotifications(query: {
 /**
  * A connection to PostgreSQL: a node-postgres client, or anything else that runs a statement like one, in the order of
  * the calls. No pool, whose statements go to any of its connections.
+ *
+ * A client that connects again by itself is unfit: if its connection is replaced between the last look at the
+ * transaction and COMMIT, the server answers `COMMIT` outside of any transaction, and a call resolves of which nothing
+ * was committed. The `sql` of postgres.js is such a client, also behind `{ query: sql.unsafe }` and with `max: 1`.
  */
 interface SqlClient {
   /** Runs one statement; resolves to an object with its `rows` and, if it knows, the `command` that was run. */
@@ -891,7 +893,10 @@ interface StrictCacheOptions<C extends SqlClient = SqlClient> {
 }
 /** What every call of a cache can be given. */
 interface CallOptions<C extends SqlClient = SqlClient> {
-  /** A client of the caller's own in place of a connection of the pool: it must be in no transaction, and not be used meanwhile. */
+  /**
+   * A client of the caller's own in place of a connection of the pool: it must be in no transaction, not be used
+   * meanwhile, and not change its connection by itself (see {@link SqlClient}).
+   */
   client?: C | undefined;
   /** A pool, or a function that lends, in place of the cache's. */
   pool?: ConnectionSource<C> | undefined;
@@ -966,7 +971,10 @@ interface InvalidateResult<T> {
 interface ClearRealmJob<T, C extends SqlClient = SqlClient> {
   /** The realm. */
   resolvedRealmURL: string;
-  /** Deletes the rows of the realm, with this client and no other, and leaves the transaction open. */
+  /**
+   * Deletes the rows of the realm, and the rows of other realms that were built from it, with this client and no other,
+   * and leaves the transaction open. A row of another realm that is not deleted here stays, and is stale.
+   */
   delete(client: C): Promise<T> | T;
 }
 /** An invalidation of everything. */

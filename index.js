@@ -148,10 +148,7 @@ const MODULE_CACHE_INVALIDATED_CHANNEL = _binding.CHANNEL;
 *   'https://example.com/realm/person.gts',
 *   'https://example.com/realm/person',
 * ])
-* await client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
-*   MODULE_CACHE_INVALIDATED_CHANNEL,
-*   payloads,
-* ])
+* await client.query(notifyQuery(payloads))
 * ```
 */
 function encodeModuleInvalidation(resolvedRealmURL, moduleURLs) {
@@ -519,13 +516,42 @@ function connectionOf(client) {
 }
 //#endregion
 //#region ts/deps.ts
+/** The names of all options, so that none is left out. */
+const DEPS$1 = {
+	generations: true,
+	definitionLookup: true,
+	connection: true,
+	client: true,
+	dbAdapter: true,
+	onEvent: true,
+	heartbeatIntervalMs: true,
+	heartbeatTimeoutMs: true,
+	connectTimeoutMs: true,
+	reconnectMaxDelayMs: true,
+	onGap: true,
+	maxQueuedCalls: true,
+	pollIntervalMs: true
+};
+/**
+* The options as they are now, each read once: what is checked is what is used, inherited or not.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if there are none.
+*/
+function readDeps(names, deps) {
+	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
+	const read = (name) => [name, deps[name]];
+	return Object.fromEntries(Object.keys(names).map(read));
+}
+/** What {@link readDeps} makes of a listener's options. */
+function readListenerDeps(deps) {
+	return readDeps(DEPS$1, deps);
+}
 /**
 * The native counters of valid deps.
 *
 * @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type.
 */
 function checkDeps(deps) {
-	if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
 	const { generations, definitionLookup, client, connection, onEvent, onGap, maxQueuedCalls } = deps;
 	const counters = nativeCounters(generations);
 	if (isGiven(generations) && !counters) throw invalidArgument("generations must be a GenerationCounters made by this very copy of the package");
@@ -851,7 +877,14 @@ function checkCrowd(newcomer, running) {
 	warned = true;
 	emitWarning("many-listeners", `${crowd.length} listeners and clients of this thread have a connection to the same server, each its own. If code is reloaded without an end of the process, shut down the old ones; several listeners can share one NotificationClient`, crowd.map(({ origin }, n) => `${n + 1}. constructed\n${linesOf(origin)}`).join("\n"));
 }
-function linesOf({ stack = "" }) {
+function linesOf(origin) {
+	let stack;
+	try {
+		stack = origin.stack;
+	} catch {
+		return "";
+	}
+	if (typeof stack !== "string") return "";
 	return stack.split("\n").slice(1, 1 + LINES).join("\n");
 }
 //#endregion
@@ -977,8 +1010,16 @@ const SERVER_IDENTITY_QUERY = (0, _binding.identityQuery)();
 */
 function serverOf(adapter, limitMs) {
 	if (typeof adapter !== "object" || adapter === null) return void 0;
-	const run = runnerOf(adapter);
-	return run && (async () => identityIn(await within(limitMs, run())));
+	try {
+		if (!runnerOf(adapter)) return void 0;
+	} catch {}
+	return async () => identityIn(await within(limitMs, ask(adapter, "it has nothing that runs statements")));
+}
+/** Puts the question, by what the runner has now; rejects with `otherwise` if that is nothing. */
+async function ask(runner, otherwise) {
+	const run = isGiven(runner) ? runnerOf(runner) : void 0;
+	if (!run) throw new TypeError(otherwise);
+	return run();
 }
 function runnerOf(runner) {
 	const { execute, query, withConnection } = runner;
@@ -986,12 +1027,17 @@ function runnerOf(runner) {
 	if (typeof execute === "function") return async () => call(execute, SERVER_IDENTITY_QUERY, { bind: [] });
 	if (typeof query === "function") return async () => call(query, SERVER_IDENTITY_QUERY);
 	if (typeof withConnection !== "function") return void 0;
-	return async () => call(withConnection, (lent) => {
-		if (typeof lent === "function") return lent(SERVER_IDENTITY_QUERY);
-		const run = isGiven(lent) ? runnerOf(lent) : void 0;
-		if (!run) throw new TypeError("its withConnection() lends nothing that runs statements");
-		return run();
-	});
+	return async () => {
+		const nothing = "its withConnection() lends nothing that runs statements";
+		let answer;
+		await call(withConnection, (lent) => {
+			answer = typeof lent === "function" ? (async () => lent(SERVER_IDENTITY_QUERY))() : ask(lent, nothing);
+			answer.catch(() => {});
+			return answer;
+		});
+		if (!answer) throw new TypeError(nothing);
+		return answer;
+	};
 }
 /** The one value of the one row; throws if it is no server's answer. */
 function identityIn(result) {
@@ -1217,10 +1263,28 @@ function connectionStats({ name, since }, { gaps, undecodable, reconnects, lastE
 }
 //#endregion
 //#region ts/client/deps.ts
-/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
-function checkClientDeps({ onEvent, maxQueuedBytes }) {
+/** The names of all options, so that none is left out. */
+const DEPS = {
+	connection: true,
+	dbAdapter: true,
+	onEvent: true,
+	heartbeatIntervalMs: true,
+	heartbeatTimeoutMs: true,
+	connectTimeoutMs: true,
+	reconnectMaxDelayMs: true,
+	maxQueuedBytes: true
+};
+/**
+* The options as they are now, checked.
+*
+* @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type.
+*/
+function readClientDeps(given) {
+	const deps = readDeps(DEPS, given);
+	const { onEvent, maxQueuedBytes } = deps;
 	optionalFunction("onEvent", onEvent);
 	if (isGiven(maxQueuedBytes) && !(Number.isSafeInteger(maxQueuedBytes) && maxQueuedBytes > 0)) throw invalidArgument(`maxQueuedBytes must be a positive whole number, got ${String(maxQueuedBytes)}`);
+	return deps;
 }
 /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type, or PostgreSQL would cut the name. */
 function checkSubscribe(channel, handler, options) {
@@ -1414,9 +1478,7 @@ var NotificationClient = class {
 	#shutDown = false;
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 	constructor(deps = {}) {
-		if (typeof deps !== "object" || deps === null) throw invalidArgument("deps must be an object");
-		checkClientDeps(deps);
-		this.#deps = { ...deps };
+		this.#deps = readClientDeps(deps);
 		this.#replay = new Replay({}, void 0, this.#tell);
 		this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, this.#tell);
 		this.#runs = new Runs(this, {
@@ -1538,8 +1600,8 @@ var ModuleCacheInvalidationListener = class {
 	}
 	/** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
 	constructor(deps) {
-		const counters = checkDeps(deps);
-		this.#deps = { ...deps };
+		this.#deps = readListenerDeps(deps);
+		const counters = checkDeps(this.#deps);
 		this.#replay = new Replay(this.#deps, counters, this.#tell);
 		this.#runs = new Runs(this, {
 			spawn: (predecessor) => this.#spawn(predecessor),
@@ -1755,7 +1817,7 @@ function lockQueries(locks) {
 /**
 * A query for the other sessions of the database that hold one of these locks or wait for one: `pid`, `role`,
 * `application` and `state` of the session; `classid` and `objid` of the lock, its `mode` (`ShareLock` or
-* `ExclusiveLock`), and whether it is `granted`. What the role may not see is null.
+* `ExclusiveLock`), and whether it is `granted`. What the role may not see is null. A prepared transaction has no `pid`.
 */
 const LOCK_HOLDERS_QUERY = `SELECT l.pid, a.usename AS role, a.application_name AS application, a.state,
   l.classid, l.objid, l.mode, l.granted
@@ -1765,7 +1827,7 @@ WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_ca
   AND l.classid OPERATOR(pg_catalog.=) ANY (CAST('{${EVERYTHING},${REALM}}' AS pg_catalog.oid[]))
   AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-  AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+  AND (l.pid IS NULL OR l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid())
 ORDER BY l.granted DESC, l.pid`;
 /** Those of the sessions that one of these locks had to wait for. */
 function inTheWayOf(locks, holders) {
@@ -1991,7 +2053,7 @@ var Deadline = class {
 		this.#timeoutMs = timeoutMs;
 		this.#end = performance.now() + timeoutMs;
 		this.#timer = setTimeout(() => this.#expire(), timeoutMs);
-		this.#signal = signal;
+		this.#signal = signal ?? void 0;
 		if (signal) listen(signal, this.#abort);
 	}
 	/** Whether it has come. */
@@ -2057,7 +2119,7 @@ function tell() {
 }
 /** Throws unless `signal` is an AbortSignal, if it is given. */
 function optionalSignal(signal) {
-	if (signal !== void 0 && !(signal instanceof AbortSignal)) throw invalidArgument("signal must be an AbortSignal");
+	if (isGiven(signal) && !(signal instanceof AbortSignal)) throw invalidArgument("signal must be an AbortSignal");
 }
 //#endregion
 //#region ts/strict/lending.ts
@@ -2068,7 +2130,7 @@ function optionalSignal(signal) {
 */
 function lenderOf(source) {
 	const given = source ?? {};
-	if (typeof given.reserve === "function") throw invalidArgument("pool must not be a `sql` of postgres.js: give a function that lends a connection of `sql.reserve()`");
+	if (typeof given.reserve === "function") throw invalidArgument("pool must not be a `sql` of postgres.js: give a function that lends one connection, and ends it if the work rejects; a connection of `sql.reserve()` must not be released then, since a statement may still run on it");
 	if (typeof source === "function") return (deadline, use) => lendByFunction(source, deadline, use);
 	if (typeof given.withConnection === "function") throw invalidArgument("pool must not be an adapter: give a function that lends a client by `withConnection`");
 	if (typeof given.connect === "function" && "totalCount" in given) return (deadline, use) => lendFromPool(source, deadline, use);
@@ -2095,6 +2157,7 @@ async function lendFromPool(pool, deadline, use) {
 	}
 	let result;
 	try {
+		requireClient(client);
 		result = await guarded(client, deadline, use);
 	} catch (error) {
 		giveBack(client, error instanceof Error ? error : /* @__PURE__ */ new Error("the call failed"));
@@ -2111,16 +2174,26 @@ function giveBack(client, error) {
 }
 async function lendByFunction(lend, deadline, use) {
 	let used;
+	let hasSettled = false;
 	const once = async (client) => {
 		if (used) throw invalidArgument("pool must lend one connection for a call");
-		if (deadline.passed) return void 0;
+		if (hasSettled || deadline.passed) return void 0;
 		requireClient(client);
-		return used = guarded(client, deadline, use);
+		used = guarded(client, deadline, use);
+		return used;
+	};
+	/** A lender that ignores what it is given must not end the process by a rejection that is told by the call anyway. */
+	const lent = (client) => {
+		const result = once(client);
+		result.catch(() => {});
+		return result;
 	};
 	try {
-		await deadline.within("a connection", () => lend(once));
+		await deadline.within("a connection", () => lend(lent));
 	} catch (error) {
 		if (!used) throw error;
+	} finally {
+		hasSettled = true;
 	}
 	if (!used) throw invalidArgument("pool must call the function that it is given, with a connection");
 	return used;
@@ -2334,7 +2407,11 @@ var ModuleSet = class ModuleSet {
 	static builtFrom(builtFrom, realmOf) {
 		const modules = new ModuleSet();
 		if (Array.isArray(builtFrom)) modules.addList("builtFrom", builtFrom, realmOf ?? noRealm);
-		else if (typeof builtFrom === "object" && builtFrom !== null) for (const [realm, urls] of Object.entries(builtFrom)) modules.addOf(`builtFrom[${JSON.stringify(realm)}]`, realm, urls);
+		else if (typeof builtFrom === "object" && builtFrom !== null) for (const [realm, urls] of Object.entries(builtFrom)) {
+			const name = `builtFrom[${JSON.stringify(realm)}]`;
+			modules.addOf(name, realm, urls);
+			if (urls.length === 0) throw invalidArgument(`${name} must name a module`);
+		}
 		if (modules.#byRealm.size === 0) throw invalidArgument("builtFrom must have the modules of at least one realm");
 		return modules;
 	}
@@ -2501,6 +2578,8 @@ const MARK_SESSION = "SELECT pg_catalog.set_config('pg_generations.mark', $1, tr
 * Sets the token `$1`, and limits in milliseconds: `$2` for a lock, `$3` for silence, `$4` for the whole. Gives a row
 * if the transaction is the token's. Without a row it is not, and nothing was set.
 *
+* The names of columns are single words, which clients that rename columns leave as they are.
+*
 * What it names is there in every version, since an error would abort the transaction of another.
 */
 const CLAIM = `SELECT pg_catalog.set_config('pg_generations.owner', $1, true),
@@ -2509,9 +2588,9 @@ const CLAIM = `SELECT pg_catalog.set_config('pg_generations.owner', $1, true),
   CASE WHEN CAST(pg_catalog.current_setting('server_version_num') AS pg_catalog.int4) OPERATOR(pg_catalog.>=) 170000
     THEN ${setSmaller("transaction_timeout", "$4")}
     ELSE ${setSmaller("statement_timeout", "$4")} END,
-  ${milliseconds("statement_timeout")} AS statement_timeout,
+  ${milliseconds("statement_timeout")} AS patience,
   pg_catalog.current_setting('transaction_isolation') AS isolation,
-  pg_catalog.current_setting('transaction_read_only') AS read_only
+  pg_catalog.current_setting('transaction_read_only') AS readonly
 WHERE COALESCE(${MARK} OPERATOR(pg_catalog.<>) $1, true)
   AND COALESCE(${OWNER} OPERATOR(pg_catalog.=) ANY (ARRAY['', $1]), true)`;
 /** True while the transaction is the token's. */
@@ -2550,6 +2629,7 @@ async function holdersOf(locks, after) {
 	return sessions.slice(0, NAMED).map(describe).join(", ") + more;
 }
 function describe({ pid, role, application, state, granted }) {
+	if (pid === null) return "held by a prepared transaction (see pg_prepared_xacts)";
 	const name = (what, text) => text === null ? `${what} not shown to this role` : `${what} '${printable(text)}'`;
 	const session = [
 		name("role", role),
@@ -2688,11 +2768,13 @@ var Transaction = class Transaction {
 		} catch (error) {
 			throw isAborted(error) ? alreadyInTransaction() : error;
 		}
-		let { isolation, read_only } = await this.#claim("BEGIN");
-		if (isolation === "read committed" && read_only === "off") return;
+		let { isolation, readonly: mode } = await this.#claim("BEGIN");
+		if (isolation === "read committed" && mode === "off") return;
 		await this.#query("the answer to ROLLBACK", "ROLLBACK");
-		({isolation, read_only} = await this.#claim("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"));
-		if (isolation !== "read committed" || read_only !== "off") throw ended();
+		({isolation, readonly: mode} = await this.#claim("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"));
+		if (isolation === "read committed" && mode === "off") return;
+		if (await this.#isOurs()) await this.#query("the answer to ROLLBACK", "ROLLBACK");
+		throw ended();
 	}
 	async #claim(begin) {
 		let row;
@@ -2705,7 +2787,7 @@ var Transaction = class Transaction {
 			throw isAborted(error) ? alreadyInTransaction() : error;
 		}
 		if (!row) throw alreadyInTransaction();
-		this.#statementTimeoutMs = Number(row.statement_timeout);
+		this.#statementTimeoutMs = Number(row.patience);
 		return row;
 	}
 	async #tryToClaim() {
@@ -2850,6 +2932,10 @@ var StrictCache = class {
 		const modules = new ModuleSet();
 		modules.addOf("moduleURLs", realm, typeof moduleURLs === "string" ? [moduleURLs] : moduleURLs);
 		if (modules.urls.length === 0) throw invalidArgument("moduleURLs must name what changed");
+		for (const url of modules.urls) {
+			const home = this.#realmOf?.(url) ?? realm;
+			if (home !== realm) throw invalidArgument(`moduleURLs must be of ${realm}, but ${url} is of ${home}`);
+		}
 		return this.#change(options, locksToInvalidate(realm), async (call, client) => {
 			if (job.fanOut) {
 				const dependents = await call.callback("fanOut()", () => job.fanOut(client));
@@ -2900,9 +2986,11 @@ var StrictCache = class {
 	}
 	#persist(call, snapshot, builtFrom, write) {
 		return call.connected(async (client) => {
+			let hasLocks = false;
 			try {
 				return await inTransaction(client, call.deadline, this.#limits, async (transaction) => {
 					const server = await transaction.lock(locksToPersist(builtFrom.realms));
+					hasLocks = true;
 					const doubt = await this.#proof.doubtBehindLocks(server, call.deadline, snapshot, builtFrom);
 					if (doubt) throw new Abandoned(doubt);
 					return {
@@ -2911,7 +2999,7 @@ var StrictCache = class {
 					};
 				});
 			} catch (error) {
-				if (error instanceof PgGenerationsError && error.code === "PGGEN_LOCK_TIMEOUT") return unproven(error.message);
+				if (!hasLocks && error instanceof PgGenerationsError && error.code === "PGGEN_LOCK_TIMEOUT") return unproven(error.message);
 				throw error;
 			}
 		});

@@ -49,7 +49,15 @@ export interface ListenerStats extends ConnectionStats {
 /** What a feed has counted, and the state of its run, as users are told of them. */
 export function connectionStats(
   { name, since }: { name: ListenerState; since: Date },
-  { gaps, undecodable, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server }: ReturnType<typeof tally>,
+  {
+    gaps,
+    undecodable,
+    reconnects,
+    lastEchoAt,
+    echoRoundTripMs,
+    backendPid,
+    server,
+  }: ReturnType<typeof tally>,
 ): ConnectionStats {
   return {
     state: name,
