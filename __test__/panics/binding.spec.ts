@@ -62,13 +62,14 @@ test('in what a method of the package calls', async (t) => {
     t,
     0,
     `const listener = make()
-     attempt(() => listener.handleNotification('junk'))
+     attempt(() => void listener.start())
+     listener.handleNotification('junk')
      listener.handleNotification('{"k":"global"}')
      const { malformed, globalBumps } = listener.stats()
-     console.log(malformed, globalBumps)`,
+     console.log(malformed, globalBumps, listener.state)`,
+    'no URL',
   )
-  // What was found out before is told as soon as there is more to tell.
-  await assertPrinted(panicking, ['planted by the test', 'malformed undefined', '0 1'])
+  await assertPrinted(panicking, ['planted by the test', 'malformed undefined', '1 1 stopped'])
 })
 
 test('in the thread of a listener that starts', async (t) => {
