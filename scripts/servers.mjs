@@ -8,7 +8,7 @@ import { join } from 'node:path'
 const OLDER = ['14.23.0-beta.17', '15.18.0-beta.17', '16.14.0-beta.17', '17.10.0-beta.17']
 
 const ROOT = join(import.meta.dirname, '..')
-// tools/postgres/binaries.ts looks there for what POSTGRES_MAJOR names.
+// testkit/postgres/binaries.ts looks there for what POSTGRES_MAJOR names.
 const PREFIX = join(ROOT, 'node_modules/.cache/postgres')
 
 /** @param {string} version */

@@ -11,16 +11,7 @@ process.chdir(join(import.meta.dirname, '..'))
 // What was installed and built last. Each goes with what it speaks of: `npm ci` and `cargo clean` remove them.
 const INSTALLED = 'node_modules/.cache/pg-generations-installed'
 const BUILT = 'target/pg-generations-built'
-const SOURCES = [
-  'src',
-  'ts',
-  'Cargo.toml',
-  'Cargo.lock',
-  'build.rs',
-  'package.json',
-  'tsconfig.json',
-  'tsdown.config.ts',
-]
+const SOURCES = ['src', 'ts', 'Cargo.toml', 'Cargo.lock', 'scripts/build.rs', 'package.json', 'tsconfig.json']
 
 install()
 build()
@@ -35,7 +26,9 @@ function install() {
 
 function build() {
   const sources = hash(SOURCES)
-  const complete = ['binding.js', 'index.js'].every((file) => existsSync(file)) && addon() !== undefined
+  const complete =
+    ['binding.js', 'cli.js', 'index.js', 'native.js'].every((file) => existsSync(join('dist', file))) &&
+    addon() !== undefined
   if (complete && recorded(BUILT) === sources) return
   need('cargo', 'Rust 1.88 or later builds the addon: install it from https://rustup.rs')
   need('cc', 'Rust links with a C compiler: install gcc or clang (Debian: apt-get install build-essential)')
@@ -44,7 +37,7 @@ function build() {
 }
 
 function addon() {
-  return readdirSync('.').find((file) => file.startsWith('pg-generations.') && file.endsWith('.node'))
+  return readdirSync('dist').find((file) => file.startsWith('pg-generations.') && file.endsWith('.node'))
 }
 
 /** @param {string} file */

@@ -1,5 +1,5 @@
 // @ts-check
-// Whether the addon beside package.json loads and works on this platform; with DATABASE_URL set, whether it listens.
+// Whether the addon in dist/ loads and works on this platform; with DATABASE_URL set, whether it listens.
 // For machines on which the tests do not run.
 import assert from 'node:assert/strict'
 import { setImmediate } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import {
   ModuleCacheInvalidationListener,
   encodeModuleInvalidation,
   parseModuleCacheInvalidationPayload,
-} from '../index.js'
+} from 'pg-generations'
 
 const [payload = ''] = encodeModuleInvalidation('realm', ['module'])
 const parsed = parseModuleCacheInvalidationPayload(payload)

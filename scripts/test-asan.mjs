@@ -4,8 +4,9 @@
 //
 // Arguments are specs; without any, all are run.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readdirSync } from 'node:fs'
+import { copyFileSync, existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { SPECS } from './specs.mjs'
 
 process.chdir(join(import.meta.dirname, '..'))
 
@@ -44,8 +45,7 @@ if (planted.status === 0 || !planted.stderr.includes('heap-use-after-free')) {
   throw new Error(`the planted error was not noticed: ${planted.stderr}`)
 }
 
-const all = readdirSync('__test__').filter((file) => file.endsWith('.spec.ts'))
-const specs = process.argv.length > 2 ? process.argv.slice(2) : all.map((file) => join('__test__', file))
+const specs = process.argv.length > 2 ? process.argv.slice(2) : SPECS
 const options = ['--test-reporter=spec', '--test-concurrency=2', '--test-timeout=600000']
 run('node', ['--import', 'tsx', '--test', ...options, ...specs], watched)
 

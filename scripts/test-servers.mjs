@@ -6,10 +6,11 @@
 //
 // With --older, on all but the one that everything else runs on; with --short, only what depends on the server.
 import { spawnSync } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { MAJORS, NEWEST, installServers } from './servers.mjs'
+import { SPECS, specsIn } from './specs.mjs'
 
 process.chdir(join(import.meta.dirname, '..'))
 
@@ -46,14 +47,14 @@ const suites = values.short
         process.execPath,
         runner(
           2,
-          SHORT.map((name) => `__test__/${name}.spec.ts`),
+          SPECS.filter((path) => SHORT.includes(basename(path, '.spec.ts'))),
         ),
       ],
     ]
   : [
       ['cargo', ['test', '--no-fail-fast', '--test', 'listener', '--test', 'support_selftest']],
-      [process.execPath, runner(2, talkingToServers('__test__'))],
-      [process.execPath, runner(1, talkingToServers('__test__/tools'))],
+      [process.execPath, runner(2, talkingToServers(SPECS))],
+      [process.execPath, runner(1, talkingToServers(specsIn('__test__/tools')))],
     ]
 
 const failed = majors.filter((major) => {
@@ -77,9 +78,8 @@ function runner(concurrency, specs) {
   return ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits, ...specs]
 }
 
-/** @param {string} directory @returns {string[]} */
-function talkingToServers(directory) {
-  const specs = readdirSync(directory).filter((name) => name.endsWith('.spec.ts'))
+/** @param {string[]} specs @returns {string[]} */
+function talkingToServers(specs) {
   const talks = /\/(postgres|strict|listening|subscribing|run|cluster)'/
-  return specs.map((name) => `${directory}/${name}`).filter((path) => talks.test(readFileSync(path, 'utf8')))
+  return specs.filter((path) => talks.test(readFileSync(path, 'utf8')))
 }

@@ -1,4 +1,4 @@
-//! THIRD-PARTY-LICENSES, which goes with every binary, leaves nobody out.
+//! npm/THIRD-PARTY-LICENSES, which goes with every binary, leaves nobody out.
 
 #![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
 
@@ -15,7 +15,7 @@ fn every_crate_in_the_binary_is_named_with_its_licence() {
         .unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let tree = String::from_utf8(tree.stdout).unwrap();
-    let licences = include_str!("../THIRD-PARTY-LICENSES");
+    let licences = include_str!("../npm/THIRD-PARTY-LICENSES");
     let (mut crates, mut missing) = (0, Vec::new());
     for line in tree.lines() {
         // "name v1.2.3", and where it is from or that it was there before.

@@ -1,12 +1,12 @@
 // Real panics in a real addon: every one becomes an error, and the process goes on. Run by `npm run test:panics`, which
-// builds examples/panics.rs, the addon that panics.
+// builds testkit/addons/panics.rs, the addon that panics.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { join } from 'node:path'
 import { adminOf } from '../support/listening'
 import { createDatabase } from '../support/postgres'
 import { Program, ROOT } from '../support/program'
-import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL } from '../../index.js'
+import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL } from 'pg-generations'
 
 const FILES: { [platform: string]: string } = { win32: 'panics.dll', darwin: 'libpanics.dylib' }
 const LIBRARY = join(ROOT, 'target/debug/examples', FILES[process.platform] ?? 'libpanics.so')
@@ -30,7 +30,7 @@ function withFeedThatPanics(t: TestContext, nth: number, source: string, url = '
   return programOf(
     t,
     `const panicking = { ...addon, createFeed: () => addon.feedThatPanics([${nth}]) }
-     require.cache[require.resolve(${JSON.stringify(join(ROOT, 'binding.js'))})] = { loaded: true, exports: panicking }
+     require.cache[require.resolve(${JSON.stringify(join(ROOT, 'dist/binding.js'))})] = { loaded: true, exports: panicking }
      const { ModuleCacheInvalidationListener } = require(${JSON.stringify(ROOT)})
      const definitionLookup = { bumpModuleGeneration() {}, bumpRealmGeneration() {}, bumpGlobalGeneration() {} }
      const make = () => new ModuleCacheInvalidationListener({

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { ROOT } from './program'
-import { Journal, within } from './wait'
+import { Journal, within } from '../../testkit/wait'
 
 export class Cli {
   /** What it prints, line by line. */
@@ -20,7 +20,7 @@ export class Cli {
   /** Runs with none of libpq's variables but these; prints to a file, if it is given one. */
   constructor(t: TestContext, args: string[], variables: Record<string, string> = {}, file?: number) {
     const others = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'))
-    this.#process = spawn(process.execPath, [join(ROOT, 'cli.js'), ...args], {
+    this.#process = spawn(process.execPath, [join(ROOT, 'dist/cli.js'), ...args], {
       cwd: tmpdir(),
       env: { ...Object.fromEntries(others), ...variables },
       stdio: ['ignore', file ?? 'pipe', 'pipe'],

@@ -5,10 +5,10 @@ import {
   ModuleCacheInvalidationListener,
   type ListenerEvent,
   type ModuleCacheInvalidationListenerDeps,
-} from '../../index.js'
+} from 'pg-generations'
 import { Admin } from './postgres'
-import { Proxy } from './proxy'
-import { Journal } from './wait'
+import { Proxy } from '../../testkit/proxy'
+import { Journal } from '../../testkit/wait'
 
 export const REALM = 'http://realm.test/'
 export const MODULE = 'http://realm.test/person.gts'

@@ -1,10 +1,10 @@
 // A real PostgreSQL for the specs: one server for all the tests of a file, a database for each test.
 import { after } from 'node:test'
 import { Client } from 'pg'
-import { skipBefore } from '../../tools/postgres/binaries'
-import { type SharedServer, sharedServer } from '../../tools/postgres/databases'
+import { skipBefore } from '../../testkit/postgres/binaries'
+import { type SharedServer, sharedServer } from '../../testkit/postgres/databases'
 
-export { PostgresServer } from '../../tools/postgres/cluster'
+export { PostgresServer } from '../../testkit/postgres/cluster'
 
 /** The smallest queue of notifications that a server can be given, to fill it: elsewhere it has 8 GB. */
 export const TINY_QUEUE = { max_notify_queue_pages: 64 }

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { MODULE_CACHE_INVALIDATED_CHANNEL } from '../../index.js'
-import { DEADLINE_MS, Journal, within } from './wait'
+import { MODULE_CACHE_INVALIDATED_CHANNEL } from 'pg-generations'
+import { DEADLINE_MS, Journal, within } from '../../testkit/wait'
 
 export const ROOT = join(__dirname, '../..')
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ROOT } from './program'
-import { Journal, until, within } from './wait'
+import { Journal, until, within } from '../../testkit/wait'
 
 const EXAMPLE = join(ROOT, 'examples/realm-server')
 const HELD = join(ROOT, '__test__/fixtures/realm-server.ts')

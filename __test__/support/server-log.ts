@@ -1,7 +1,7 @@
 // What a server was asked, as its log has it.
 import { randomUUID } from 'node:crypto'
 import type { Admin, PostgresServer } from './postgres'
-import { until } from './wait'
+import { until } from '../../testkit/wait'
 
 /** Settings of a server whose log says which application an entry is about. Roles set `log_statement` themselves. */
 export const LOG_PREFIX = { log_line_prefix: '\u00a7%a\u00a7' }

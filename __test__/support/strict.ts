@@ -8,10 +8,10 @@ import {
   type SqlClient,
   StrictCache,
   type StrictCacheOptions,
-} from '../../index.js'
+} from 'pg-generations'
 import { adminOf, listening } from './listening'
 import { createDatabase } from './postgres'
-import { until } from './wait'
+import { until } from '../../testkit/wait'
 
 export const REALM = 'http://realm.test/'
 export const MODULE = `${REALM}person.gts`

@@ -7,8 +7,8 @@ import {
   type NotificationClientEvent,
   type NotificationGap,
   type Subscription,
-} from '../../index.js'
-import { Journal } from './wait'
+} from 'pg-generations'
+import { Journal } from '../../testkit/wait'
 
 /** What one handler and its `onGap` were told. */
 export class Heard extends Journal<Notification | NotificationGap> {

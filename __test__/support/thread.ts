@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { ROOT } from './program'
-import { Journal } from './wait'
+import { Journal } from '../../testkit/wait'
 
 const PRELUDE = `
   const { parentPort, workerData } = require('node:worker_threads')

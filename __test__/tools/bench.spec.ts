@@ -5,14 +5,14 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { promisify } from 'node:util'
-import type { Report } from '../../bench/run'
-import { ROWS, SWEEPS } from '../../bench/rows'
+import type { Report } from '../../lab/bench/run'
+import { ROWS, SWEEPS } from '../../lab/bench/rows'
 import { ROOT } from '../support/program'
 
 async function bench(...args: string[]): Promise<Report> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    ['--import', 'tsx', join(ROOT, 'bench/run.ts'), '--debug', '--json', '--rounds', '1', ...args],
+    ['--import', 'tsx', join(ROOT, 'lab/bench/run.ts'), '--debug', '--json', '--rounds', '1', ...args],
     { cwd: ROOT, maxBuffer: 1 << 24 },
   )
   return JSON.parse(stdout) as Report

@@ -9,7 +9,7 @@ import { adminOf, proxyTo } from '../support/listening'
 import { Admin, createDatabase } from '../support/postgres'
 import { ROOT } from '../support/program'
 import { type Answer, type Owner, RealmServer, Realms } from '../support/realm-server'
-import { until } from '../support/wait'
+import { until } from '../../testkit/wait'
 
 const WAITING = 'realm_server_waiting_lookups'
 const BUILDS = 'realm_server_builds_total'

@@ -2,9 +2,9 @@
 // measured by `npm run measure:stale-window`, which makes these faults as well.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { GenerationCounters, type ListenerEvent } from '../../index.js'
-import { PostgresServer } from '../../tools/postgres/cluster'
-import { KINDS } from '../../tools/stale-window/kinds'
+import { GenerationCounters, type ListenerEvent } from 'pg-generations'
+import { PostgresServer } from '../../testkit/postgres/cluster'
+import { KINDS } from '../../lab/stale-window/kinds'
 import { MODULE, OTHER_MODULE, REALM, adminOf, listening, proxyTo } from '../support/listening'
 import { createDatabase } from '../support/postgres'
 import { Thread } from '../support/thread'

@@ -8,8 +8,8 @@ import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { Admin, PostgresServer, createDatabase } from '../support/postgres'
-import { Proxy } from '../support/proxy'
-import { Journal, until, within } from '../support/wait'
+import { Proxy } from '../../testkit/proxy'
+import { Journal, until, within } from '../../testkit/wait'
 
 /** Both ends of a connection through a proxy. */
 async function line(): Promise<{ proxy: Proxy; client: Socket; server: Socket; received: Journal<string> }> {
@@ -153,7 +153,7 @@ test('a private server survives its deaths', async () => {
 
 for (const signal of ['SIGKILL', 'SIGINT'] as const) {
   test(`a server and its directory are gone after a ${signal} of their owner`, async () => {
-    const owner = spawn(process.execPath, ['--import', 'tsx', 'tools/postgres/serve.ts'], {
+    const owner = spawn(process.execPath, ['--import', 'tsx', 'testkit/postgres/serve.ts'], {
       // A process group of its own, which is what a Ctrl-C goes to.
       detached: true,
       stdio: ['pipe', 'pipe', 'inherit'],

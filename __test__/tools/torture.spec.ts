@@ -5,14 +5,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
-import { Auditor } from '../../torture/auditor'
-import type { Summary } from '../../torture/report'
-import { COUNTS } from '../../torture/tally'
-import type { Truth } from '../../torture/truth'
+import { Auditor } from '../../lab/torture/auditor'
+import type { Summary } from '../../lab/torture/report'
+import { COUNTS } from '../../lab/torture/tally'
+import type { Truth } from '../../lab/torture/truth'
 import { PostgresServer } from '../support/postgres'
 import { type Running, descendants, processes } from '../support/processes'
 import { ROOT } from '../support/program'
-import { until, within } from '../support/wait'
+import { until, within } from '../../testkit/wait'
 
 /** For a run that has to get through its races, on however busy a machine. */
 const PATIENCE_MS = 150_000
@@ -27,7 +27,7 @@ class Runner {
   readonly #ended: Promise<unknown[]>
 
   constructor(t: TestContext, ...args: string[]) {
-    this.process = spawn(process.execPath, ['--import', 'tsx', 'torture/run.ts', ...args], {
+    this.process = spawn(process.execPath, ['--import', 'tsx', 'lab/torture/run.ts', ...args], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { type SharedServer, sharedServer } from '../../tools/postgres/databases'
+import { type SharedServer, sharedServer } from '../../testkit/postgres/databases'
 import { invitation, show } from './show'
 
 const { values: options } = parseArgs({

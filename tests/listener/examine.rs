@@ -193,7 +193,7 @@ fn who_holds_the_locks_of_strict_mode_and_who_waits_for_them() {
 #[test]
 fn it_is_told_what_was_checked_of_the_server() {
     let server = &*tls::SERVER;
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/ca.crt");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/testkit/certificates/ca.crt");
     let cases = [
         ("disable".to_owned(), false, Verified::Nothing),
         ("prefer".to_owned(), true, Verified::Nothing),

@@ -18,7 +18,7 @@ use crate::harness::{Harness, patient, shut_down, started};
 use crate::support::{Admin, PostgresServer};
 
 fn certificate(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testkit/certificates").join(name)
 }
 
 /// A server with TLS 1.2 alone, and a role for each way to log in, which has its name.

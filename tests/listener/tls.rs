@@ -42,7 +42,7 @@ fn serve(certificate: &str) -> PostgresServer {
 }
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testkit/certificates").join(name)
 }
 
 fn url(server: &PostgresServer, user: &str, host: &str, settings: &str) -> String {

@@ -25,7 +25,7 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// In the mode `transaction` or `session`. `None`, and a word on standard error, where none is installed.
     pub fn before(url: &str, mode: &str) -> Option<Self> {
-        let (tool, ready) = Tool::run(&["tools/postgres/serve-pgbouncer.ts", mode, url]);
+        let (tool, ready) = Tool::run(&["testkit/postgres/serve-pgbouncer.ts", mode, url]);
         let through = ready["url"].as_str().map(str::to_owned);
         if through.is_none() {
             skipped("no pgbouncer is installed");

@@ -1,6 +1,6 @@
 //! PostgreSQL servers: one for all tests of a binary, and private ones for those that stop or kill it.
 //!
-//! `tools/postgres/serve.ts` runs them. It ends its server when its input ends, so with this process at the latest.
+//! `testkit/postgres/serve.ts` runs them. It ends its server when its input ends, so with this process at the latest.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -88,9 +88,9 @@ impl PostgresServer {
         Self::start_with(&json!({}))
     }
 
-    /// With `ServerOptions` of `tools/postgres/cluster.ts`, such as `{"settings": {"max_connections": 20}}`.
+    /// With `ServerOptions` of `testkit/postgres/cluster.ts`, such as `{"settings": {"max_connections": 20}}`.
     pub fn start_with(options: &Value) -> Self {
-        let (tool, ready) = Tool::run(&["tools/postgres/serve.ts", &options.to_string()]);
+        let (tool, ready) = Tool::run(&["testkit/postgres/serve.ts", &options.to_string()]);
         Self {
             url: ready["url"].as_str().unwrap().to_owned(),
             port: ready["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap(),

@@ -1,4 +1,4 @@
-//! Programs of `tools/postgres` that serve for as long as their input is open, so until this process ends at the latest.
+//! Programs of `testkit/postgres` that serve for as long as their input is open, so until this process ends at the latest.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;

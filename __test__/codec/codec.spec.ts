@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { inspect, isDeepStrictEqual } from 'node:util'
+import { runInNewContext } from 'node:vm'
+import * as fc from 'fast-check'
+import {
+  MODULE_CACHE_INVALIDATED_CHANNEL,
+  encodeGlobalInvalidation,
+  encodeModuleInvalidation,
+  encodeRealmInvalidation,
+  parseModuleCacheInvalidationPayload,
+  type ModuleCacheInvalidation,
+} from '../../ts/index'
+import { mutate, randomFrom } from '../support/mutate'
+
+const BUDGET = 7_000
+
+/** A fixture's text: a string, `{"repeat": [string, times]}`, or an array of both. */
+type Text = string | { repeat: [string, number] } | Text[]
+
+interface Fixtures {
+  decode: {
+    name: string
+    payload: Text
+    expect: { kind: string; resolvedRealmURL?: Text; moduleURLs?: Text[] } | null
+  }[]
+  encodeModules: {
+    name: string
+    realm: Text
+    modules: Text[]
+    payloads: Text[] | 'error'
+    bytes?: number[]
+  }[]
+  encodeRealm: { name: string; realm: Text; payload: Text | 'error'; bytes?: number }[]
+}
+
+const fixtures: Fixtures = JSON.parse(readFileSync(join(__dirname, '../fixtures/payloads.json'), 'utf8'))
+const invalidArgument = { name: 'TypeError', code: 'PGGEN_INVALID_ARGUMENT' }
+
+function text(part: Text): string {
+  if (typeof part === 'string') return part
+  return Array.isArray(part) ? part.map(text).join('') : part.repeat[0].repeat(part.repeat[1])
+}
+
+function parsedAs(expect: Fixtures['decode'][number]['expect']): object | undefined {
+  if (expect === null) return undefined
+  const { kind, resolvedRealmURL, moduleURLs } = expect
+  return {
+    kind,
+    ...(resolvedRealmURL !== undefined && { resolvedRealmURL: text(resolvedRealmURL) }),
+    ...(moduleURLs !== undefined && { moduleURLs: moduleURLs.map(text) }),
+  }
+}
+
+function module(resolvedRealmURL: string, moduleURLs: string[]): string {
+  return JSON.stringify({ k: 'module', r: resolvedRealmURL, m: moduleURLs })
+}
+
+test('the channel', () => {
+  assert.equal(MODULE_CACHE_INVALIDATED_CHANNEL, 'module_cache_invalidated')
+})
+
+describe('the fixtures', () => {
+  for (const { name, payload, expect } of fixtures.decode) {
+    test(`parse: ${name}`, () => {
+      assert.deepEqual(parseModuleCacheInvalidationPayload(text(payload)), parsedAs(expect))
+      assert.deepEqual(reference(text(payload)).expected, parsedAs(expect), 'the reference parser')
+    })
+  }
+
+  for (const { name, realm, modules, payloads, bytes } of fixtures.encodeModules) {
+    test(`encode modules: ${name}`, () => {
+      const encode = () => encodeModuleInvalidation(text(realm), modules.map(text))
+      if (payloads === 'error') return assert.throws(encode, invalidArgument)
+      assert.deepEqual(encode(), payloads.map(text))
+      if (bytes) {
+        assert.deepEqual(
+          encode().map((payload) => Buffer.byteLength(payload)),
+          bytes,
+        )
+      }
+    })
+  }
+
+  for (const { name, realm, payload, bytes } of fixtures.encodeRealm) {
+    test(`encode a realm: ${name}`, () => {
+      const encode = () => encodeRealmInvalidation(text(realm))
+      if (payload === 'error') return assert.throws(encode, invalidArgument)
+      assert.equal(encode(), text(payload))
+      if (bytes) assert.equal(Buffer.byteLength(encode()), bytes)
+    })
+  }
+
+  test('encode global', () => assert.equal(encodeGlobalInvalidation(), '{"k":"global"}'))
+})
+
+describe('encoding', () => {
+  // Every UTF-16 unit that JSON might treat in its own way, between characters of all lengths in UTF-8.
+  const strange = fc.string({
+    unit: fc.oneof(
+      fc.constantFrom('"', '\\', '/', '\u007f', '\u2028', '\u2029', '\ufeff', '\uffff'),
+      fc.integer({ min: 0, max: 0x1f }).map((code) => String.fromCharCode(code)),
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+    ),
+    minLength: 1,
+    maxLength: 40,
+  })
+
+  test('gives the bytes of JSON.stringify', () => {
+    fc.assert(
+      fc.property(strange, fc.uniqueArray(strange, { minLength: 1, maxLength: 8 }), (realm, modules) => {
+        assert.deepEqual(encodeModuleInvalidation(realm, modules), [module(realm, modules)])
+        assert.equal(encodeRealmInvalidation(realm), JSON.stringify({ k: 'realm', r: realm }))
+        assert.deepEqual(parseModuleCacheInvalidationPayload(module(realm, modules)), {
+          kind: 'module',
+          resolvedRealmURL: realm,
+          moduleURLs: modules,
+        })
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('gives the bytes of JSON.stringify for every character of the basic plane', () => {
+    for (let code = 0; code <= 0xffff; code++) {
+      const url = String.fromCharCode(code)
+      if (url.isWellFormed())
+        assert.equal(encodeRealmInvalidation(url), JSON.stringify({ k: 'realm', r: url }))
+    }
+  })
+
+  test('splits as a greedy loop over JSON.stringify does', () => {
+    const url = fc
+      .tuple(strange, fc.integer({ min: 1, max: 100 }))
+      .map(([unit, times]) => unit.repeat(times).slice(0, 1_000).toWellFormed())
+    fc.assert(
+      fc.property(strange, fc.array(url, { maxLength: 60 }), (realm, modules) => {
+        const payloads: string[][] = []
+        for (const next of new Set(modules)) {
+          const last = payloads.at(-1)
+          if (last && Buffer.byteLength(module(realm, [...last, next])) <= BUDGET) last.push(next)
+          else payloads.push([next])
+        }
+        assert.deepEqual(
+          encodeModuleInvalidation(realm, modules),
+          payloads.map((urls) => module(realm, urls)),
+        )
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('widens for a URL with a lone surrogate', () => {
+    for (const lone of ['\ud800', 'http://r/\udc00.gts', '\udc00\ud800']) {
+      assert.deepEqual(encodeModuleInvalidation('http://r/', ['a', lone]), ['{"k":"realm","r":"http://r/"}'])
+      assert.deepEqual(encodeModuleInvalidation(lone, ['a']), ['{"k":"global"}'])
+      assert.deepEqual(encodeModuleInvalidation(lone, [lone]), ['{"k":"global"}'])
+      assert.deepEqual(encodeModuleInvalidation(lone, []), [])
+      assert.equal(encodeRealmInvalidation(lone), '{"k":"global"}')
+    }
+  })
+
+  test('refuses other arguments by name', () => {
+    const cases: [unknown, unknown, RegExp][] = [
+      [undefined, ['a'], /^resolvedRealmURL must be a string, got undefined$/],
+      [null, ['a'], /^resolvedRealmURL must be a string, got null$/],
+      [['x'], ['a'], /^resolvedRealmURL must be a string, got an array$/],
+      [Object('x'), ['a'], /^resolvedRealmURL must be a string, got object$/],
+      ['', ['a'], /^resolvedRealmURL must not be an empty string$/],
+      ['', [], /^resolvedRealmURL must not be an empty string$/],
+      ['x', undefined, /^moduleURLs must be an array of strings, got undefined$/],
+      ['x', 'a', /^moduleURLs must be an array of strings, got string$/],
+      ['x', new Set(['a']), /^moduleURLs must be an array of strings, got object$/],
+      ['x', ['a', 1], /^moduleURLs\[1\] must be a string, got number$/],
+      ['x', ['a', ''], /^moduleURLs\[1\] must not be an empty string$/],
+      // eslint-disable-next-line no-sparse-arrays
+      ['x', ['a', , 'b'], /^moduleURLs\[1\] must be a string, got undefined$/],
+      ['\ud800', ['a', ''], /^moduleURLs\[1\] must not be an empty string$/],
+    ]
+    for (const [realm, modules, message] of cases) {
+      assert.throws(() => encodeModuleInvalidation(realm as string, modules as string[]), {
+        ...invalidArgument,
+        message,
+      })
+    }
+    for (const realm of [undefined, null, 1, {}, '']) {
+      assert.throws(() => encodeRealmInvalidation(realm as string), invalidArgument)
+    }
+  })
+})
+
+describe('parsing', () => {
+  test('gives undefined for what is no string', () => {
+    for (const payload of [undefined, null, 1, {}, [], Symbol('x'), Object('{"k":"global"}'), () => '']) {
+      assert.equal(parseModuleCacheInvalidationPayload(payload as string), undefined)
+    }
+  })
+
+  test('gives undefined for a lone surrogate anywhere in the payload', () => {
+    for (const lone of ['\ud800', '\udc00']) {
+      assert.equal(parseModuleCacheInvalidationPayload(`{"k":"realm","r":"${lone}"}`), undefined)
+      assert.equal(parseModuleCacheInvalidationPayload(`{"k":"global","x":"${lone}"}`), undefined)
+    }
+  })
+
+  test('agrees with JSON.parse about mutated payloads', () => {
+    const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_121)
+    const rounds = Number(process.env['FUZZ_ROUNDS'] ?? 50_000)
+    const random = randomFrom(seed)
+    const seen = { module: 0, realm: 0, global: 0, refused: 0, illFormed: 0 }
+    for (let round = 0; round < rounds; round++) {
+      const payload = mutate(random)
+      const parsed = parseModuleCacheInvalidationPayload(payload)
+      let { expected, illFormed } = reference(payload)
+      if (!isDeepStrictEqual(parsed, expected)) ({ expected, illFormed } = reference(payload, parseAfresh))
+      if (!isDeepStrictEqual(parsed, expected)) {
+        const where = `FUZZ_SEED=${seed}, round ${round}: ${JSON.stringify(payload)}`
+        assert.fail(`${where}\nparsed ${inspect(parsed)}\nexpected ${inspect(expected)}`)
+      }
+      seen[illFormed ? 'illFormed' : (expected?.kind ?? 'refused')]++
+    }
+    // A fuzz that never leaves a payload valid, or never breaks one, proves nothing.
+    if (rounds >= 10_000) {
+      for (const [outcome, count] of Object.entries(seen)) {
+        const share = outcome === 'illFormed' ? 0.002 : 0.05
+        assert.ok(count >= rounds * share, `FUZZ_SEED=${seed}: only ${count} ${outcome}`)
+      }
+    }
+  })
+})
+
+/**
+ * The parser as one would write it in JavaScript, and the one difference: what it accepts is refused if the payload
+ * or one of its URLs is not well-formed. What it refuses is refused, and nothing else may differ.
+ */
+function reference(
+  payload: string,
+  parse: (json: string) => unknown = JSON.parse,
+): { expected: ModuleCacheInvalidation | undefined; illFormed: boolean } {
+  const accepted = parsePlainly(payload, parse)
+  const illFormed =
+    accepted !== undefined && !(payload.isWellFormed() && urlsOf(accepted).every((url) => url.isWellFormed()))
+  return { expected: illFormed ? undefined : accepted, illFormed }
+}
+
+function parsePlainly(
+  payload: string,
+  parse: (json: string) => unknown,
+): ModuleCacheInvalidation | undefined {
+  let value
+  try {
+    value = parse(payload)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const { k, r, m } = value as Record<'k' | 'r' | 'm', unknown>
+  if (k === 'global') return { kind: 'global' }
+  if (k === 'realm' && isUrl(r)) return { kind: 'realm', resolvedRealmURL: r }
+  if (k === 'module' && isUrl(r) && Array.isArray(m) && m.length > 0 && m.every(isUrl)) {
+    return { kind: 'module', resolvedRealmURL: r, moduleURLs: Array.from(m) }
+  }
+  return undefined
+}
+
+/**
+ * JSON.parse without a past. That of Node 24.21 remembers keys: after `{"\\":1}` it takes the key of `{"\u006d":1}` for
+ * a backslash.
+ */
+function parseAfresh(json: string): unknown {
+  return runInNewContext('JSON.parse(json)', { json })
+}
+
+function isUrl(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+function urlsOf(invalidation: ModuleCacheInvalidation): string[] {
+  switch (invalidation.kind) {
+    case 'module':
+      return [invalidation.resolvedRealmURL, ...invalidation.moduleURLs]
+    case 'realm':
+      return [invalidation.resolvedRealmURL]
+    case 'global':
+      return []
+  }
+}

@@ -1,0 +1,370 @@
+// The transaction of a strict call is its own: no other is harmed, and none is taken for it.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { type Client, Pool } from 'pg'
+import { type SqlClient, StrictCache, invalidationLocks } from 'pg-generations'
+import { adminOf } from '../support/listening'
+import { MODULE, REALM, database, participant, rowsOf } from '../support/strict'
+
+/** The same connection as a client that cannot tell whether it is in a transaction. */
+function wrapped(client: Client, before: (text: string) => void = () => {}): SqlClient {
+  return {
+    query(text, values) {
+      before(text)
+      return client.query(text, values)
+    },
+  }
+}
+
+const KNOWING = { 'that tells': (client: Client): SqlClient => client, 'that does not tell': wrapped }
+
+const INSERT = 'INSERT INTO modules VALUES ($1)'
+
+for (const [how, given] of Object.entries(KNOWING)) {
+  describe(`in a caller's transaction, on a client ${how}, every call is refused and harms nothing`, () => {
+    for (const modes of ['', 'ISOLATION LEVEL REPEATABLE READ', 'ISOLATION LEVEL SERIALIZABLE']) {
+      test(`BEGIN ${modes}`, async (t) => {
+        const url = await database()
+        const { cache, connect, job } = await participant(t, url)
+        const [client, observer] = [await connect(), await connect()]
+        await client.query(`BEGIN ${modes}`)
+        await client.query(INSERT, ['theirs'])
+        await client.query("SET LOCAL lock_timeout = '123ms'")
+        await refused(cache, given(client), job)
+        const { rows } = await client.query(
+          "SELECT current_setting('transaction_isolation') AS isolation, current_setting('lock_timeout') AS timeout",
+        )
+        const isolation = /LEVEL (.*)/.exec(modes)?.[1]?.toLowerCase() ?? 'read committed'
+        assert.deepEqual(rows, [{ isolation, timeout: '123ms' }])
+        assert.equal(await rowsOf(observer), 0)
+        await client.query('COMMIT')
+        assert.equal(await rowsOf(observer), 1)
+        assert.equal((await cache.persist(job(), { client: given(client) as Client })).outcome, 'persisted')
+      })
+    }
+
+    test('BEGIN READ ONLY', async (t) => {
+      const { cache, connect, job } = await participant(t, await database())
+      const client = await connect()
+      await client.query('BEGIN READ ONLY')
+      await client.query('DECLARE theirs CURSOR FOR SELECT 1')
+      await refused(cache, given(client), job)
+      assert.equal((await client.query('FETCH theirs')).rowCount, 1)
+      await assert.rejects(client.query(INSERT, [MODULE]), { code: '25006' })
+      await client.query('ROLLBACK')
+    })
+
+    test('one that is aborted, with a savepoint to go back to', async (t) => {
+      const { cache, connect, job } = await participant(t, await database())
+      const client = await connect()
+      await client.query('BEGIN')
+      await client.query(INSERT, ['theirs'])
+      await client.query('SAVEPOINT here')
+      await assert.rejects(client.query('SELECT 1 / 0'))
+      await refused(cache, given(client), job)
+      await client.query('ROLLBACK TO here')
+      await client.query('COMMIT')
+      assert.equal(await rowsOf(client), 1)
+    })
+
+    test('one with savepoints', async (t) => {
+      const { cache, connect, job } = await participant(t, await database())
+      const client = await connect()
+      await client.query('BEGIN')
+      await client.query('SAVEPOINT first')
+      await client.query(INSERT, ['first'])
+      await client.query('SAVEPOINT second')
+      await client.query(INSERT, ['second'])
+      await refused(cache, given(client), job)
+      await client.query('ROLLBACK TO second')
+      await client.query('RELEASE first')
+      await client.query('COMMIT')
+      assert.equal(await rowsOf(client), 1)
+    })
+  })
+}
+
+type Participant = Awaited<ReturnType<typeof participant>>
+
+async function refused(
+  cache: Participant['cache'],
+  client: SqlClient,
+  job: Participant['job'],
+): Promise<void> {
+  const expected = { code: 'PGGEN_IN_TRANSACTION' }
+  const options = { client: client as Client }
+  const write = () => assert.fail('nothing may be written')
+  const remove = () => assert.fail('nothing may be deleted')
+  await assert.rejects(cache.persist(job({ write }), options), expected)
+  await assert.rejects(cache.clearAll({ delete: remove }, options), expected)
+  await assert.rejects(
+    cache.invalidate({ resolvedRealmURL: REALM, moduleURLs: MODULE, delete: remove }, options),
+    expected,
+  )
+}
+
+test('a caller whose transaction began unseen, between our statements, keeps it if it has modes', async (t) => {
+  const { cache, connect, job } = await participant(t, await database())
+  const client = await connect()
+  // Its BEGIN comes after the mark and before ours, where nothing can see it: the claim must not harm it.
+  const late = wrapped(client, (text) => {
+    if (text !== 'BEGIN') return
+    void client.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+    void client.query("SELECT set_config('pg_generations.owner', 'another', true)")
+    void client.query(INSERT, ['theirs'])
+  })
+  await assert.rejects(cache.persist(job(), { client: late as Client }), { code: 'PGGEN_IN_TRANSACTION' })
+  await client.query('COMMIT')
+  assert.equal(await rowsOf(client), 1)
+})
+
+const ENDING = [
+  'COMMIT',
+  'ROLLBACK',
+  'COMMIT; BEGIN',
+  'ROLLBACK; BEGIN',
+  'COMMIT AND CHAIN',
+  'ROLLBACK AND CHAIN',
+  'COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE',
+  'COMMIT; BEGIN; ROLLBACK',
+  'COMMIT; DISCARD ALL',
+  // It fails, and rolls back at once.
+  "PREPARE TRANSACTION 'another'",
+  'RESET ALL',
+  'END; START TRANSACTION',
+  "BEGIN; SELECT set_config('pg_generations.owner', '', true)",
+]
+
+for (const ending of ENDING) {
+  test(`a callback that does ${ending} makes the call reject, and what it left open is not touched`, async (t) => {
+    const { cache, connect, job } = await participant(t, await database())
+    const client = await connect()
+    const statements: string[] = []
+    const write = async (): Promise<string> => {
+      await client.query(INSERT, [MODULE])
+      for (const statement of ending.split(';')) await client.query(statement).catch(() => {})
+      statements.length = 0
+      return 'I think'
+    }
+    const options = { client: wrapped(client, (text) => statements.push(text)) as Client }
+    await assert.rejects(cache.persist(job({ write }), options), (error: Error & { code: string }) => {
+      assert.equal(error.code, 'PGGEN_TRANSACTION_ENDED')
+      assert.match(error.message, /may be stale: invalidate what was written/)
+      return true
+    })
+    assert.equal(statements.length, 1, `only looked: ${statements.join('; ')}`)
+    // What was committed stays: no promise can be kept about it.
+    await client.query('ROLLBACK')
+    assert.equal(await rowsOf(client), ending.startsWith('COMMIT') || ending.startsWith('END') ? 1 : 0)
+    assert.equal((await cache.persist(job(), { client })).outcome, 'persisted')
+  })
+}
+
+for (const call of ['fanOut', 'delete'] as const) {
+  test(`an invalidation whose ${call}() ends the transaction rejects, and has told everybody all the same`, async (t) => {
+    const url = await database()
+    const [a, b] = [await participant(t, url), await participant(t, url)]
+    await a.cache.persist(a.job(), { client: await a.connect() })
+    const before = a.job()
+    const client = await b.connect()
+    const end = async (): Promise<[]> => {
+      await client.query('DELETE FROM modules')
+      await client.query('COMMIT')
+      return []
+    }
+    const job = { resolvedRealmURL: REALM, moduleURLs: MODULE, delete: async () => [], [call]: end }
+    await assert.rejects(b.cache.invalidate(job, { client }), { code: 'PGGEN_TRANSACTION_ENDED' })
+    assert.equal(await rowsOf(client), 0)
+    assert.equal((await a.cache.persist(before, { client: await a.connect() })).outcome, 'changed')
+  })
+}
+
+test('a callback that ends the transaction and then fails is told of as well, with its failure', async (t) => {
+  const { cache, connect, job } = await participant(t, await database())
+  const client = await connect()
+  const failure = new Error('on purpose')
+  const write = async (lent: Client): Promise<string> => {
+    await lent.query(INSERT, [MODULE])
+    await lent.query('COMMIT; BEGIN')
+    throw failure
+  }
+  await assert.rejects(cache.persist(job({ write }), { client }), {
+    code: 'PGGEN_TRANSACTION_ENDED',
+    cause: failure,
+  })
+  assert.equal(client.getTransactionStatus(), 'T', 'what it began is its own')
+})
+
+for (const failing of ['SELECT 1 / 0', 'SAVEPOINT here; SELECT 1 / 0', 'VACUUM']) {
+  test(`an error that is swallowed rolls back: ${failing}`, async (t) => {
+    const { cache, connect, job } = await participant(t, await database())
+    const client = await connect()
+    const write = async (lent: Client): Promise<string> => {
+      await lent.query(INSERT, [MODULE])
+      await assert.rejects(lent.query(failing))
+      return 'I think'
+    }
+    await assert.rejects(cache.persist(job({ write }), { client }), { code: 'PGGEN_ROLLED_BACK' })
+    const remove = write
+    await assert.rejects(cache.clearAll({ delete: remove }, { client }), { code: 'PGGEN_ROLLED_BACK' })
+    assert.equal(client.getTransactionStatus(), 'I')
+    assert.equal(await rowsOf(client), 0)
+  })
+}
+
+for (const harmless of [
+  'SAVEPOINT here; SELECT 1; RELEASE here',
+  'BEGIN',
+  "SET LOCAL lock_timeout = '1s'",
+  'SET search_path TO nowhere',
+  'DISCARD TEMP',
+]) {
+  test(`a callback may do ${harmless}`, async (t) => {
+    const { cache, connect, job } = await participant(t, await database())
+    const client = await connect()
+    const write = async (lent: Client): Promise<void> => {
+      await lent.query('INSERT INTO public.modules VALUES ($1)', [MODULE])
+      await lent.query(harmless)
+    }
+    assert.equal((await cache.persist(job({ write: write as never }), { client })).outcome, 'persisted')
+    assert.equal((await client.query('SELECT FROM public.modules')).rowCount, 1)
+  })
+}
+
+test('a callback may go back to a savepoint of its own', async (t) => {
+  const { cache, connect, job } = await participant(t, await database())
+  const client = await connect()
+  const write = async (lent: Client): Promise<string> => {
+    await lent.query('SAVEPOINT here')
+    await assert.rejects(lent.query('SELECT 1 / 0'))
+    await lent.query('ROLLBACK TO here')
+    await lent.query(INSERT, [MODULE])
+    return 'written'
+  }
+  assert.equal((await cache.persist(job({ write }), { client })).outcome, 'persisted')
+  assert.equal(await rowsOf(client), 1)
+})
+
+test('a connection on which a callback ended the transaction goes back to a pool as a failure', async (t) => {
+  const url = await database()
+  const { cache, job } = await participant(t, url)
+  const pool = new Pool({ connectionString: url })
+  t.after(() => pool.end())
+  const write = async (lent: SqlClient): Promise<string> => {
+    await lent.query('COMMIT; BEGIN')
+    return 'I think'
+  }
+  const persisted = cache.persist(job({ write: write as never }), { pool: pool as never })
+  await assert.rejects(persisted, { code: 'PGGEN_TRANSACTION_ENDED' })
+  assert.equal(pool.totalCount, 0)
+})
+
+test('two calls that share a connection never share a transaction, whenever the second comes', async (t) => {
+  const url = await database()
+  const { cache, listener, connect, job } = await participant(t, url)
+  // Another one, for a call may come while the first calls back.
+  const caches = { first: cache, second: new StrictCache({ listener }) }
+  const client = await connect()
+  let [persisted, pairs] = [0, 0]
+  // The second comes right before, or right behind, each statement of the first; and later by some turns.
+  for (let statement = 1; statement <= 7; statement++) {
+    for (const place of ['before', 'behind'] as const) {
+      for (let turns = 0; turns < 8; turns++) {
+        pairs++
+        await client.query('DELETE FROM modules')
+        let count = 0
+        let other: Promise<string> | undefined
+        const begin = async (): Promise<string> => {
+          for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+          return outcomeOf('second', wrapped(client))
+        }
+        const sharing = wrapped(client, () => {
+          if (++count !== statement || other) return
+          if (place === 'before') other = begin()
+          else queueMicrotask(() => (other = begin()))
+        })
+        const outcomes = { first: await outcomeOf('first', sharing), second: await other! }
+        const { rows } = await client.query<{ url: string }>('SELECT url FROM modules ORDER BY url')
+        const kept = Object.entries(outcomes).flatMap(([name, outcome]) =>
+          outcome === 'persisted' ? [name] : [],
+        )
+        assert.deepEqual(
+          rows.map((row) => row.url),
+          kept.toSorted(),
+          `${place} statement ${statement}, ${turns} turns: ${JSON.stringify(outcomes)}`,
+        )
+        for (const outcome of Object.values(outcomes)) {
+          assert.match(outcome, /^(persisted|PGGEN_IN_TRANSACTION|PGGEN_TRANSACTION_ENDED)$/)
+        }
+        assert.equal(client.getTransactionStatus(), 'I')
+        persisted += kept.length
+      }
+    }
+  }
+  assert(persisted >= pairs, `${persisted} of ${2 * pairs}`)
+
+  async function outcomeOf(name: 'first' | 'second', sharing: SqlClient): Promise<string> {
+    const write = async (lent: SqlClient): Promise<void> => {
+      const { rows } = await lent.query(
+        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid = 1885824882",
+      )
+      assert.equal(rows.length, 1, 'written without the lock')
+      await lent.query(INSERT, [name])
+    }
+    try {
+      return (await caches[name].persist(job({ write: write as never }), { client: sharing as Client }))
+        .outcome
+    } catch (error) {
+      return (error as { code?: string }).code ?? String(error)
+    }
+  }
+})
+
+test('names of ours are not looked for where others may create them', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url, { lockTimeoutMs: 50 })
+  const [client, holder] = [await connect(), await connect()]
+  await client.query(`
+    CREATE SCHEMA evil;
+    CREATE FUNCTION evil.pg_advisory_xact_lock_shared(int, int) RETURNS void LANGUAGE sql AS '';
+    CREATE FUNCTION evil.set_config(text, text, bool) RETURNS text LANGUAGE sql AS 'SELECT $2';
+    CREATE FUNCTION evil.current_setting(text, bool) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+    CREATE FUNCTION evil.yes(text, text) RETURNS bool LANGUAGE sql AS 'SELECT true';
+    CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = text, RIGHTARG = text);
+    CREATE OPERATOR evil.<> (FUNCTION = evil.yes, LEFTARG = text, RIGHTARG = text);
+    SET search_path = evil, pg_catalog, public`)
+  await holder.query('BEGIN')
+  for (const lock of invalidationLocks(REALM)) await holder.query(lock)
+  assert.equal((await cache.persist(job(), { client })).outcome, 'unproven', 'the lock was asked for')
+  await holder.query('ROLLBACK')
+  const ending = async (lent: Client): Promise<string> => {
+    await lent.query('COMMIT; BEGIN')
+    return 'I think'
+  }
+  await assert.rejects(cache.persist(job({ write: ending }), { client }), { code: 'PGGEN_TRANSACTION_ENDED' })
+})
+
+test('the limits that a role has are kept where they are shorter', async (t) => {
+  const url = await database()
+  const { cache, connect, job } = await participant(t, url)
+  const [client, { client: admin }] = [await connect(), await adminOf(t, url)]
+  const version = Number((await admin.query('SHOW server_version_num')).rows[0].server_version_num)
+  const name = version >= 170_000 ? 'transaction_timeout' : 'statement_timeout'
+  const show = async (lent: Client): Promise<string> => {
+    const { rows } = await lent.query<{ limit: string }>(`SELECT current_setting('${name}') AS limit`)
+    return rows[0]!.limit
+  }
+  for (const [own, expected] of [
+    ['7min', 'ours'],
+    ['0', 'ours'],
+    ['9s', '9s'],
+    ['900ms', '900ms'],
+  ]) {
+    await client.query(`SET ${name} = '${own}'`)
+    const result = await cache.persist(job({ write: show }), { client, timeoutMs: 30_000 })
+    const value = (result as { value: string }).value
+    // A second more than what is left of 30 s.
+    assert.equal(value.replace(/^(31s|30s|30\d{3}ms)$/, 'ours'), expected)
+    assert.equal(await show(client), own === '0' ? '0' : own, 'only in the transaction')
+  }
+})
