@@ -1,7 +1,7 @@
 import { homedir, userInfo } from 'node:os'
 
-import { answer, connectionKeywords } from '#binding'
-import type { ConnectionLayer, Question } from '#binding'
+import { answer, connectionSettings, parseConnectionUrl } from '#binding'
+import type { Question } from '#binding'
 
 import { messageOf } from './errors'
 
@@ -81,14 +81,15 @@ export interface ConnectionOptions extends LibpqOptions {
   connectionTimeoutMillis?: number | undefined
 }
 
+/** Settings by libpq's keywords, and a few that `src/listen/connect/conninfo.rs` adds to them. */
+type Settings = Record<string, string>
+
 /** What the binding needs to connect. */
 export interface ResolvedConnection {
-  layers: ConnectionLayer[]
-  environment: Record<string, string>
-  /** Answers a request for the password, if one of the layers has a function for it. */
+  /** The first goes before the second, and so on. */
+  layers: Settings[]
+  /** Answers a request for the password, if that is a function's; it then goes before any in the layers. */
   askPassword: ((question: Question) => void) | undefined
-  /** The layer that has it. */
-  askPasswordLayer: number
 }
 
 /**
@@ -98,14 +99,13 @@ export interface ResolvedConnection {
  */
 export function resolveConnection(connection: unknown, dbAdapter: unknown): ResolvedConnection {
   const adapter = (dbAdapter as { config?: unknown } | null | undefined)?.config
-  const given = [asOptions('connection', connection), asOptions('dbAdapter.config', adapter)]
-  const first = given.findIndex(({ password }) => typeof password === 'function')
-  const ask = given[first]?.password
+  const places = [asOptions('connection', connection), asOptions('dbAdapter.config', adapter)] as const
+  const layers = [layer('connection', places[0]), layer('dbAdapter.config', places[1])]
+  const passwords = layers.map(({ password }, index) => password ?? places[index]?.password)
+  const password = passwords.find((given) => given !== undefined && given !== null)
   return {
-    layers: given.map((options, index) => layer(index === 0 ? 'connection' : 'dbAdapter.config', options)),
-    environment: environment(),
-    askPassword: typeof ask === 'function' ? answerer(ask) : undefined,
-    askPasswordLayer: Math.max(first, 0),
+    layers: [...layers, environment()],
+    askPassword: typeof password === 'function' ? answerer(password) : undefined,
   }
 }
 
@@ -133,7 +133,8 @@ function isConnected(given: unknown): boolean {
 /** Settings that are text and nothing else: a number there is a mistake. */
 const TEXTS = new Set(['host', 'user', 'password', 'dbname', 'options', 'application_name'])
 
-function layer(name: string, options: ConnectionOptions): ConnectionLayer {
+/** What one place says. */
+function layer(name: string, options: ConnectionOptions): Settings {
   const setting = (keyword: string, field: string = keyword): string | undefined => {
     const value: unknown = (options as Record<string, unknown>)[field]
     if (value === undefined || value === null) return undefined
@@ -147,27 +148,28 @@ function layer(name: string, options: ConnectionOptions): ConnectionLayer {
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) {
     throw new TypeError(`${name}.connectionTimeoutMillis must be a number of milliseconds`)
   }
-  const { sslMode, ...tls } = tlsFields(`${name}.ssl`, options.ssl)
-  const settings = {
-    ...Object.fromEntries(connectionKeywords().map((keyword) => [keyword, setting(keyword)])),
+  const url = setting('connectionString')
+  const ofUrl = url === undefined ? {} : parseConnectionUrl(url)
+  const beside = {
+    ...defined(connectionSettings().map(({ keyword }) => [keyword, setting(keyword)])),
     // Where node-postgres has a name of its own, that goes first.
-    ...defined({ dbname: setting('dbname', 'database'), sslmode: sslMode }),
-    ...defined({ connect_timeout: timeout === undefined ? undefined : String(Math.ceil(timeout / 1000)) }),
+    ...defined([
+      ['dbname', setting('dbname', 'database')],
+      ['connect_timeout', timeout === undefined ? undefined : String(Math.ceil(timeout / 1000))],
+    ]),
+    ...tlsSettings(`${name}.ssl`, options.ssl),
   }
-  return defined({
-    url: setting('connectionString'),
-    settings: defined(settings),
-    ...tls,
-  }) as unknown as ConnectionLayer
+  // An address by itself is for the URL's host; one that has a host beside it leads elsewhere.
+  if (ofUrl['host'] !== undefined && beside['host'] !== undefined) delete beside['hostaddr']
+  return { ...beside, ...ofUrl }
 }
 
 /** What has a value. */
-function defined(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+function defined(settings: (readonly [string, string | undefined])[]): Settings {
+  return Object.fromEntries(
+    settings.filter((setting): setting is [string, string] => setting[1] !== undefined),
+  )
 }
-
-type TlsField = 'sslMode' | 'sslCa' | 'sslCert' | 'sslKey' | 'sslServerName'
-type TlsFields = { [field in TlsField]?: string | undefined }
 
 /** Options of `tls.connect` that ask for something which native code does not do. */
 const UNSUPPORTED_TLS_OPTIONS = [
@@ -185,9 +187,9 @@ const UNSUPPORTED_TLS_OPTIONS = [
 ]
 
 /** node-postgres' `ssl` in libpq's terms. */
-function tlsFields(name: string, ssl: unknown): TlsFields {
+function tlsSettings(name: string, ssl: unknown): Settings {
   if (ssl === undefined || ssl === null) return {}
-  if (ssl === false) return { sslMode: 'disable' }
+  if (ssl === false) return { sslmode: 'disable' }
   if (ssl !== true && typeof ssl !== 'object') {
     throw new TypeError(`${name} must be a boolean or an object, got ${typeof ssl}`)
   }
@@ -205,15 +207,16 @@ function tlsFields(name: string, ssl: unknown): TlsFields {
   if (servername !== undefined && typeof servername !== 'string') {
     throw new TypeError(`${name}.servername must be a string, got ${typeof servername}`)
   }
-  return {
-    sslMode: rejectUnauthorized ? 'verify-full' : 'no-verify',
-    sslCa: pem(`${name}.ca`, options.ca),
-    sslCert: pem(`${name}.cert`, options.cert),
-    sslKey: pem(`${name}.key`, options.key),
-    sslServerName: servername,
-  }
+  return defined([
+    ['sslmode', rejectUnauthorized ? 'verify-full' : 'no-verify'],
+    ['sslrootcert', pem(`${name}.ca`, options.ca)],
+    ['sslcert', pem(`${name}.cert`, options.cert)],
+    ['sslkey', pem(`${name}.key`, options.key)],
+    ['servername', servername],
+  ])
 }
 
+/** The text; the line break at its end tells it from the name of a file. */
 function pem(name: string, source: unknown): string | undefined {
   if (source === undefined || source === null) return undefined
   const parts: unknown[] = Array.isArray(source) ? source : [source]
@@ -223,30 +226,35 @@ function pem(name: string, source: unknown): string | undefined {
     if (part instanceof Uint8Array) return Buffer.from(part).toString('latin1')
     throw new TypeError(`${name} must be PEM as a string or a Buffer, or an array of these`)
   })
-  return texts.join('\n')
+  return `${texts.join('\n')}\n`
 }
 
-/** libpq's variables, and where its files are, as JavaScript sees them: in a worker they are a copy that native code does not see. */
-function environment(): Record<string, string> {
-  const variables = Object.entries(process.env).filter(([name]) => name.startsWith('PG'))
-  return { HOME: home(), USER: systemUser(), ...(Object.fromEntries(variables) as Record<string, string>) }
+/**
+ * What the process says, as JavaScript sees it: in a worker its variables are a copy that native code does not see. An
+ * empty variable counts as unset.
+ */
+function environment(): Settings {
+  const settings = connectionSettings().map(
+    ({ keyword, variable }) => [keyword, (variable && process.env[variable]) || undefined] as const,
+  )
+  return defined([...settings, ['home', home() || undefined], ['default_user', systemUser() || undefined]])
 }
 
-function systemUser(): string {
+function systemUser(): string | undefined {
   const { USER, USERNAME } = process.env
   try {
     return USER ?? USERNAME ?? userInfo().username
   } catch {
     // A process whose uid has no name; the server will say that it wants a user.
-    return ''
+    return undefined
   }
 }
 
-function home(): string {
+function home(): string | undefined {
   try {
     return homedir()
   } catch {
-    return ''
+    return undefined
   }
 }
 

@@ -41,16 +41,6 @@ export function startOnConnection(
   } catch (error) {
     return refuseStart(feed, messageOf(error))
   }
-  const { layers, environment, askPassword, askPasswordLayer, askServer, timings } = resolved
-  return startListener(
-    feed,
-    hearsInvalidations,
-    layers,
-    environment,
-    askPassword,
-    askPasswordLayer,
-    askServer,
-    timings,
-    predecessor,
-  )
+  const { layers, askPassword, askServer, timings } = resolved
+  return startListener(feed, hearsInvalidations, layers, askPassword, askServer, timings, predecessor)
 }

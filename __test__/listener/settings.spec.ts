@@ -5,6 +5,8 @@ import { inspect } from 'node:util'
 import { Client, Pool } from 'pg'
 import postgres from 'postgres'
 import { NotificationClient, type ConnectionOptions, type PgGenerationsError } from 'pg-generations'
+import { connectionSettings } from '#binding'
+import { resolveConnection } from '../../ts/connection'
 import { setEnvironment } from '../support/environment'
 import { listening, makeListener } from '../support/listening'
 import { Admin, createDatabase } from '../support/postgres'
@@ -182,6 +184,23 @@ test('an error of the defaults says that no connection was given', async (t) => 
   )
   if (!error) return t.skip('there is a server at the defaults of libpq, and it takes us')
   assert.match(error.message, /\(no connection was given: these are the defaults\)$/)
+})
+
+test('every variable gives its setting, and an empty one gives none', (t) => {
+  for (const { keyword, variable } of connectionSettings()) {
+    if (variable === undefined) continue
+    for (const value of ['1', '']) {
+      setEnvironment(t, { [variable]: value })
+      assert.equal(resolveConnection(undefined, undefined).layers.at(-1)?.[keyword] ?? '', value, variable)
+    }
+  }
+})
+
+test('an address by itself is for the host of the URL beside it, and no other', () => {
+  const resolved = (beside: object) =>
+    resolveConnection({ connectionString: 'postgres://named/d', ...beside }, undefined).layers[0]
+  assert.deepEqual(resolved({ hostaddr: '::1' }), { host: 'named', dbname: 'd', hostaddr: '::1' })
+  assert.deepEqual(resolved({ hostaddr: '::1', host: 'another' }), { host: 'named', dbname: 'd' })
 })
 
 test('no piece of a password is shown, wherever it stands', async (t) => {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::authentication::{Guarded, Methods};
-use super::target::Target;
+use super::connect::Target;
 use super::thread;
 use crate::error::Error;
 

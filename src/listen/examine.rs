@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::channels::Channels;
-use super::config::Settings;
+use super::connect::Settings;
 use super::facts::{Fact, QUESTIONS};
 use super::inbox::Deaf;
 use super::lineage::Lineage;

@@ -5,23 +5,20 @@
 
 mod authentication;
 mod channels;
-mod config;
+mod connect;
 mod deadlines;
 mod dial;
 mod examine;
 mod facts;
 mod fences;
-mod fields;
 mod inbox;
-mod libpq;
 mod lineage;
 mod session;
 mod sql;
 mod subscription;
-mod target;
 mod thread;
+mod timings;
 mod tls;
-mod url;
 mod worker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,15 +30,14 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::channels::Channels;
-pub use self::config::{Settings, Timings};
+pub use self::connect::{Answer, Ask, Conninfo, Settings, keywords};
 pub use self::examine::{Findings, examine};
 pub use self::facts::Fact;
 use self::fences::Fences;
 pub use self::fences::{Covers, Fence, InGap};
-pub use self::fields::{Answer, Ask, Fields, Password, Pem};
-pub use self::libpq::keywords;
 pub use self::sql::{IDENTITY, check_channel};
 pub use self::subscription::Subscription;
+pub use self::timings::Timings;
 pub use self::tls::Verified;
 use crate::error::Error;
 

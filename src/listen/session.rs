@@ -14,12 +14,12 @@ use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryR
 
 use super::authentication::GuardedTls;
 use super::channels::{Channels, Step};
-use super::config::Settings;
+use super::connect::Settings;
+use super::connect::Target;
 use super::dial::{Address, Socket, dial, resolve};
 use super::fences::{Covers, Fences};
 use super::inbox::{Deaf, Inbox};
 use super::lineage::{Lineage, Position};
-use super::target::Target;
 use super::tls::{Connector, Verified};
 use super::{Event, Sink, sql, thread};
 use crate::error::Error;

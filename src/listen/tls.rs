@@ -27,8 +27,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connect::{Conninfo, Pem};
 use super::dial::Socket;
-use super::fields::{Fields, Pem};
 use crate::error::Error;
 
 /// What the settings demand of TLS, checked as far as it can be without reading a file.
@@ -59,10 +59,11 @@ enum Mode {
 const SYSTEM: &str = "system";
 
 impl Tls {
-    pub fn new(fields: &Fields) -> Result<Self, Error> {
-        let mode = match fields.ssl_mode.as_deref() {
+    pub fn new(given: &Conninfo) -> Result<Self, Error> {
+        let root = given.pem("sslrootcert");
+        let mode = match given.get("sslmode") {
             // Who gives a root certificate wants it used.
-            None if fields.ssl_root_cert.is_some() => Mode::VerifyFull,
+            None if root.is_some() => Mode::VerifyFull,
             None | Some("allow" | "prefer") => Mode::Prefer,
             Some("disable") => Mode::Disable,
             Some("no-verify") => Mode::NoVerify,
@@ -75,7 +76,7 @@ impl Tls {
                 ));
             }
         };
-        match (mode, &fields.ssl_root_cert) {
+        match (mode, &root) {
             (Mode::Prefer, Some(_)) => Err(invalid(
                 "sslmode allow and prefer accept plain text, where a root certificate checks nothing: \
                  use sslmode=verify-full or verify-ca, or leave sslrootcert out",
@@ -86,7 +87,7 @@ impl Tls {
             }
             _ => Ok(()),
         }?;
-        let shows_certificate = match fields.ssl_cert_mode.as_deref() {
+        let shows_certificate = match given.get("sslcertmode") {
             None | Some("" | "allow") => true,
             Some("disable") => false,
             Some(_) => {
@@ -98,13 +99,13 @@ impl Tls {
         };
         Ok(Self {
             mode,
-            versions: versions(fields)?,
+            versions: versions(given)?,
             shows_certificate,
-            root: fields.ssl_root_cert.clone(),
-            certificate: fields.ssl_cert.clone(),
-            key: fields.ssl_key.clone(),
-            server_name: fields.ssl_server_name.clone(),
-            directory: fields.ssl_directory.clone(),
+            root,
+            certificate: given.pem("sslcert"),
+            key: given.pem("sslkey"),
+            server_name: given.get("servername").map(str::to_owned),
+            directory: given.get("home").map(|home| Path::new(home).join(".postgresql")),
         })
     }
 
@@ -320,13 +321,13 @@ const OLDEST: &[&SupportedProtocolVersion] = &[&TLS12];
 const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// The versions of TLS from `ssl_min_protocol_version` to `ssl_max_protocol_version`. Below 1.2 there is none.
-fn versions(fields: &Fields) -> Result<&'static [&'static SupportedProtocolVersion], Error> {
-    let newest_only = match fields.ssl_min_version.as_deref() {
+fn versions(given: &Conninfo) -> Result<&'static [&'static SupportedProtocolVersion], Error> {
+    let newest_only = match given.get("ssl_min_protocol_version") {
         None | Some("" | "TLSv1" | "TLSv1.1" | "TLSv1.2") => false,
         Some("TLSv1.3") => true,
         Some(_) => return Err(invalid("ssl_min_protocol_version must be TLSv1.2 or TLSv1.3")),
     };
-    match (newest_only, fields.ssl_max_version.as_deref()) {
+    match (newest_only, given.get("ssl_max_protocol_version")) {
         (false, None | Some("" | "TLSv1.3")) => Ok(BOTH),
         (true, None | Some("" | "TLSv1.3")) => Ok(NEWEST),
         (false, Some("TLSv1.2")) => Ok(OLDEST),

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout_at};
 
-use super::config::Settings;
+use super::connect::Settings;
 use super::lineage::Lineage;
 use super::session::Session;
 use super::{Event, Shared, Sink, State, thread};

@@ -6,10 +6,11 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
+use super::connection::settings;
 use super::feed::ms;
-use super::listener::{ConnectionLayer, Failure, ListenerTimings, Strong};
+use super::listener::{Failure, ListenerTimings, Strong};
 use crate::error::Error as CoreError;
-use crate::listen::{self, Fields, Settings, Verified};
+use crate::listen::{self, Verified};
 use crate::payload;
 
 /// What a server said.
@@ -75,21 +76,14 @@ impl From<listen::Fact> for Fact {
 /// `start_listener`. Invalid ones are returned as a failure, and nothing is called.
 #[napi(catch_unwind)]
 pub fn examine(
-    layers: Vec<ConnectionLayer>,
-    environment: HashMap<String, String>,
+    layers: Vec<HashMap<String, String>>,
     timings: ListenerTimings,
     echoes: u32,
     #[napi(ts_arg_type = "(findings: Findings) => void")] callback: Function<'_, Findings, ()>,
 ) -> Result<Option<Failure>> {
     let callback: Strong<Findings> = callback.build_threadsafe_function().build()?;
     let started = (|| {
-        let mut fields = Fields::default();
-        for layer in layers {
-            fields = fields.or(layer.try_into()?);
-        }
-        let fields = fields.or(Fields::from_env(|name| environment.get(name).cloned()));
-        let settings = Settings::new(fields, timings.into())?;
-        listen::examine(settings, vec![payload::CHANNEL.to_owned()], echoes, move |found| {
+        listen::examine(settings(layers, timings)?, vec![payload::CHANNEL.to_owned()], echoes, move |found| {
             callback.call(found.into(), ThreadsafeFunctionCallMode::NonBlocking);
         })
     })();

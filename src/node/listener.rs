@@ -10,11 +10,11 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::connection::settings;
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::listen::{
-    self, Ask, Covers, Event, Fence, Fields, InGap, Listener, Listens, Password, Pem, Settings, Sink, State,
-    Subscription, Timings,
+    self, Ask, Covers, Event, Fence, InGap, Listener, Listens, Sink, State, Subscription, Timings,
 };
 use crate::payload;
 
@@ -80,53 +80,6 @@ impl From<CoreError> for Failure {
     }
 }
 
-/// One layer of connection settings, each as text.
-#[napi(object, object_to_js = false)]
-pub struct ConnectionLayer {
-    /// A URL; what it says goes before the rest of its layer.
-    pub url: Option<String>,
-    /// Others, by libpq's keywords.
-    pub settings: HashMap<String, String>,
-    /// Root certificates in PEM.
-    pub ssl_ca: Option<String>,
-    /// Our certificate in PEM.
-    pub ssl_cert: Option<String>,
-    /// Its key in PEM.
-    pub ssl_key: Option<String>,
-    /// Whom the server's certificate has to be for.
-    pub ssl_server_name: Option<String>,
-}
-
-impl TryFrom<ConnectionLayer> for Fields {
-    type Error = CoreError;
-
-    fn try_from(layer: ConnectionLayer) -> std::result::Result<Self, CoreError> {
-        let mut url = layer.url.as_deref().map_or_else(|| Ok(Self::default()), Self::from_url)?;
-        let mut beside = Self::default();
-        for (keyword, value) in layer.settings {
-            beside.set(&keyword, value);
-        }
-        // An address by itself is for the URL's host.
-        if beside.host.is_none() {
-            url.host_address = url.host_address.or(beside.host_address.take());
-        }
-        let pem = Self {
-            ssl_root_cert: layer.ssl_ca.map(Pem::Text),
-            ssl_cert: layer.ssl_cert.map(Pem::Text),
-            ssl_key: layer.ssl_key.map(Pem::Text),
-            ssl_server_name: layer.ssl_server_name,
-            ..Self::default()
-        };
-        Ok(url.or(pem).or(beside))
-    }
-}
-
-/// The keywords of libpq's settings, all of them.
-#[napi(catch_unwind)]
-pub fn connection_keywords() -> Vec<&'static str> {
-    listen::keywords().collect()
-}
-
 /// How long to wait for what, in milliseconds.
 #[napi(object, object_to_js = false)]
 pub struct ListenerTimings {
@@ -142,20 +95,19 @@ pub struct ListenerTimings {
 
 /// Attaches to the feed and starts the thread. The counters are unproven from this call on.
 ///
-/// Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
-/// has them. `ask_password` answers requests for the password of layer `ask_password_layer`, and `ask_server` those for
-/// the server that has to be the listener's. A failure is returned, not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
+/// Connection settings are `layers` by libpq's keywords, of which the first goes before the second, and so on.
+/// `ask_password`, which goes before any password in them, answers requests for one, and `ask_server` those for the server
+/// that has to be the listener's. A failure is returned, not thrown. Without `hears_invalidations` the connection has no
+/// channel but those that others subscribe to.
 #[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
 #[allow(clippy::too_many_arguments, reason = "one call from one place, and an object would say it all again")]
 pub fn start_listener(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
     hears_invalidations: bool,
-    layers: Vec<ConnectionLayer>,
-    environment: HashMap<String, String>,
+    layers: Vec<HashMap<String, String>>,
     #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_password: Option<
         Function<'_, Question, ()>,
     >,
-    ask_password_layer: u32,
     #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_server: Option<
         Function<'_, Question, ()>,
     >,
@@ -168,18 +120,10 @@ pub fn start_listener(
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
     let sink = feed.attach();
     let started = (|| {
-        let mut fields = Fields::default();
-        for (index, layer) in layers.into_iter().enumerate() {
-            let mut layer = Fields::try_from(layer)?;
-            if index == ask_password_layer as usize
-                && let Some(ask) = &ask
-            {
-                layer.password.get_or_insert(Password::Ask(ask.clone()));
-            }
-            fields = fields.or(layer);
+        let mut settings = settings(layers, timings)?;
+        if let Some(ask) = ask {
+            settings = settings.asking_password(ask);
         }
-        let fields = fields.or(Fields::from_env(|name| environment.get(name).cloned()));
-        let mut settings = Settings::new(fields, timings.into())?;
         if let Some(ask) = ask_server {
             settings = settings.expecting(ask);
         }

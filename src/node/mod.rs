@@ -4,6 +4,7 @@
 
 mod client;
 mod codec;
+mod connection;
 mod counters;
 mod examine;
 mod feed;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use pg_generations::error::Error;
 use pg_generations::listen::{
-    Covers, Event, Fence, Fields, InGap, Listener, Listens, Settings, Sink, State, Subscription, Timings,
+    Conninfo, Covers, Event, Fence, InGap, Listener, Listens, Settings, Sink, State, Subscription, Timings,
 };
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried, wait};
@@ -96,7 +96,7 @@ fn connection(url: &str, timings: Timings) -> Listener {
 
 /// A connection that has channels of its own.
 fn connection_for(url: &str, timings: Timings, own: &[&str], sink: impl Sink + 'static) -> Listener {
-    let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+    let settings = Settings::new(&Conninfo::from_url(url).unwrap(), timings).unwrap();
     let own = own.iter().map(|&channel| channel.into()).collect();
     Listener::spawn(settings, own, Arc::new(sink), None).unwrap()
 }

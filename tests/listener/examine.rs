@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use pg_generations::listen::{Fields, Findings, IDENTITY, Settings, Timings, Verified, examine};
+use pg_generations::listen::{Conninfo, Findings, IDENTITY, Settings, Timings, Verified, examine};
 use pg_generations::payload::CHANNEL;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::support::{Admin, DEADLINE, Database, Pooler, PostgresServer, until};
 use crate::tls;
 
 fn look_with(url: &str, timings: Timings) -> Findings {
-    let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+    let settings = Settings::new(&Conninfo::from_url(url).unwrap(), timings).unwrap();
     let (sender, receiver) = mpsc::channel();
     examine(settings, vec![CHANNEL.into()], 3, move |found| sender.send(found).unwrap()).unwrap();
     receiver.recv_timeout(DEADLINE).expect("no findings")

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use pg_generations::error::Error;
 use pg_generations::feed::{Feed, FeedOptions, OnGap};
 use pg_generations::generations::{GenerationCounters, Options, Verdict};
-use pg_generations::listen::{Event, Fence, Fields, Listener, Settings, Sink, Timings};
+use pg_generations::listen::{Conninfo, Event, Fence, Listener, Settings, Sink, Timings};
 use pg_generations::payload::CHANNEL;
 
 use crate::support::{Admin, DEADLINE};
@@ -60,7 +60,7 @@ impl Harness {
         timings: Timings,
         predecessor: Option<Arc<Listener>>,
     ) -> Arc<Listener> {
-        let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
+        let settings = Settings::new(&Conninfo::from_url(url).unwrap(), timings).unwrap();
         self.spawn_with(settings, predecessor)
     }
 

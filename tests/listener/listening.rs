@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pg_generations::generations::Verdict;
-use pg_generations::listen::{Answer, Ask, Fields, IDENTITY, Password, Settings};
+use pg_generations::listen::{Answer, Ask, Conninfo, IDENTITY, Settings};
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, started, unhurried};
@@ -193,9 +193,10 @@ fn what_is_committed_while_listen_is_does_not_have_to_arrive() {
         }
         Box::pin(async { Ok(String::new()) })
     };
-    let fields = Fields::from_url(&database.url).unwrap();
-    let fields = Fields { password: Some(Password::Ask(Ask::new(ask))), ..fields };
-    let listener = harness.spawn_with(Settings::new(fields, patient()).unwrap(), None);
+    let settings = Settings::new(&Conninfo::from_url(&database.url).unwrap(), patient())
+        .unwrap()
+        .asking_password(Ask::new(ask));
+    let listener = harness.spawn_with(settings, None);
     started(&listener).unwrap();
     admin.terminate(harness.backend());
     harness.record.wait_for("resynced", 1);

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pg_generations::error::Error;
-use pg_generations::listen::{Ask, Fields, Settings};
+use pg_generations::listen::{Ask, Conninfo, Settings};
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, started};
@@ -48,18 +48,18 @@ static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| {
 });
 
 /// Starts a listener and shuts it down.
-fn connect(fields: Fields) -> Result<(), Error> {
-    let listener = Harness::new().spawn_with(Settings::new(fields, patient())?, None);
+fn connect(given: Conninfo) -> Result<(), Error> {
+    let listener = Harness::new().spawn_with(Settings::new(&given, patient())?, None);
     let outcome = started(&listener);
     shut_down(&listener);
     outcome
 }
 
-fn at(server: &PostgresServer, user: &str, settings: &str) -> Fields {
+fn at(server: &PostgresServer, user: &str, settings: &str) -> Conninfo {
     let directory = certificate("");
     let settings = settings.replace('$', directory.to_str().unwrap());
     let url = format!("postgres://{user}:secret@localhost:{}/postgres?{settings}", server.port);
-    Fields::from_url(&url).unwrap()
+    Conninfo::from_url(&url).unwrap()
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn what_is_ruled_out_is_not_answered() {
             let _ = socket.read_to_end(&mut answer);
             answer
         });
-        let error = connect(Fields::from_url(&url).unwrap()).unwrap_err();
+        let error = connect(Conninfo::from_url(&url).unwrap()).unwrap_err();
         assert!(error.to_string().contains("require_auth"), "{error}");
         assert_eq!(server.join().unwrap(), b"", "an answer to {request} with {mode}");
     }
@@ -129,10 +129,8 @@ fn what_is_ruled_out_is_not_answered() {
 
 #[test]
 fn hostaddr_is_dialled_and_the_host_is_who_it_has_to_be() {
-    let with = |host: &str, settings: &str| Fields {
-        host: Some(host.into()),
-        host_address: Some("127.0.0.1".into()),
-        ..at(&SERVER, "trusted", settings)
+    let with = |host: &str, settings: &str| {
+        at(&SERVER, "trusted", settings).with("host", host).with("hostaddr", "127.0.0.1")
     };
     connect(with("no-such-host.invalid", "sslmode=require")).unwrap();
     connect(with("localhost", "sslmode=verify-full&sslrootcert=$ca.crt")).unwrap();
@@ -140,7 +138,7 @@ fn hostaddr_is_dialled_and_the_host_is_who_it_has_to_be() {
     assert!(error.to_string().contains("other.example"), "{error}");
     // The second connection, which proves LISTEN, goes there too.
     let url = format!("postgres://trusted@/postgres?hostaddr=127.0.0.1&port={}", SERVER.port);
-    connect(Fields::from_url(&url).unwrap()).unwrap();
+    connect(Conninfo::from_url(&url).unwrap()).unwrap();
 }
 
 #[test]
@@ -162,11 +160,24 @@ fn a_certificate_is_kept_from_the_server_if_it_is_to_be() {
 }
 
 #[test]
+fn a_certificate_may_stand_in_the_place_of_its_file() {
+    let text = |name| fs::read_to_string(certificate(name)).unwrap();
+    let with = |authority: &str| {
+        let given = at(&SERVER, "client", "sslmode=verify-full").with("sslrootcert", authority);
+        connect(given.with("sslcert", &text("client.crt")).with("sslkey", &text("client.key")))
+    };
+    with(&text("ca.crt")).unwrap();
+    assert_eq!(with(&text("another-ca.crt")).unwrap_err().code(), "PGGEN_TLS");
+    let error = with("s3cret\n").unwrap_err();
+    assert!(error.code() == "PGGEN_INVALID_OPTIONS" && !error.to_string().contains("s3cret"), "{error}");
+}
+
+#[test]
 fn a_revocation_list_where_libpq_has_it_is_not_passed_over() {
-    let directory = env::temp_dir().join(format!("pg-generations-crl-{}", std::process::id()));
-    fs::create_dir(&directory).unwrap();
-    let with =
-        |settings| Fields { ssl_directory: Some(directory.clone()), ..at(&SERVER, "trusted", settings) };
+    let home = env::temp_dir().join(format!("pg-generations-crl-{}", std::process::id()));
+    let directory = home.join(".postgresql");
+    fs::create_dir_all(&directory).unwrap();
+    let with = |settings| at(&SERVER, "trusted", settings).with("home", home.to_str().unwrap());
     let verified = "sslmode=verify-full&sslrootcert=$ca.crt";
     connect(with(verified)).unwrap();
     fs::write(directory.join("root.crl"), "").unwrap();
@@ -175,42 +186,35 @@ fn a_revocation_list_where_libpq_has_it_is_not_passed_over() {
     assert!(error.to_string().contains("root.crl"), "{error}");
     // Where nothing is verified, libpq does not read it either.
     connect(with("sslmode=require")).unwrap();
-    fs::remove_dir_all(directory).unwrap();
+    fs::remove_dir_all(home).unwrap();
 }
 
 #[test]
 fn a_missing_password_is_told_as_such() {
     let url = format!("postgres://scram@localhost:{}/postgres?passfile=/nowhere", SERVER.port);
-    let error = connect(Fields::from_url(&url).unwrap()).unwrap_err();
+    let error = connect(Conninfo::from_url(&url).unwrap()).unwrap_err();
     assert_eq!(error.code(), "PGGEN_AUTHENTICATION_FAILED");
     assert!(error.to_string().contains("password files are not read"), "{error}");
 }
 
 #[test]
 fn an_error_of_the_defaults_says_that_they_are() {
-    let fields = Fields { port: Some(SERVER.port.to_string()), ..Fields::default() };
-    let user = || Some("trusted".into());
+    let given = Conninfo::default().with("port", &SERVER.port.to_string());
+    let as_user = given.clone().with("user", "trusted");
     let cases = [
-        (Fields { user: user(), ..fields.clone() }, "no database was given: the user's name is the default"),
+        (as_user.clone(), "no database was given: the user's name is the default"),
         (
-            Fields {
-                default_user: Some("nobody".into()),
-                database: Some("postgres".into()),
-                ..fields.clone()
-            },
+            given.with("default_user", "nobody").with("dbname", "postgres"),
             "no user was given: the process's own is the default",
         ),
-        (
-            Fields { port: Some("1".into()), user: user(), ..fields },
-            "no host was given: localhost is the default",
-        ),
+        (as_user.with("port", "1"), "no host was given: localhost is the default"),
     ];
-    for (fields, note) in cases {
+    for (given, note) in cases {
         let timings = pg_generations::listen::Timings {
             connect_timeout: std::time::Duration::from_millis(1_000),
             ..patient()
         };
-        let listener = Harness::new().spawn_with(Settings::new(fields, timings).unwrap(), None);
+        let listener = Harness::new().spawn_with(Settings::new(&given, timings).unwrap(), None);
         let text = started(&listener).unwrap_err().to_string();
         assert!(text.ends_with(&format!("({note})")), "{text}");
     }
@@ -225,7 +229,7 @@ fn a_caller_that_never_says_where_it_is_holds_up_one_attempt_and_no_more() {
         }
         Box::pin(async { Err("not known".into()) })
     });
-    let settings = Settings::new(at(&SERVER, "trusted", "sslmode=disable"), patient()).unwrap();
+    let settings = Settings::new(&at(&SERVER, "trusted", "sslmode=disable"), patient()).unwrap();
     let harness = Harness::new();
     let listener = harness.spawn_with(settings.expecting(ask), None);
     harness.record.wait_for("retrying 1 PGGEN_TIMEOUT", 1);
@@ -233,7 +237,7 @@ fn a_caller_that_never_says_where_it_is_holds_up_one_attempt_and_no_more() {
     shut_down(&listener);
 }
 
-/// The page has a row for each setting of the list in `src/listen/libpq.rs`, which its own tests see to.
+/// The page has a row for each setting of the list in `src/listen/connect/libpq.rs`, which its own tests see to.
 #[test]
 fn no_setting_of_libpq_is_missing() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_generations::listen::{Answer, Ask, Fields, Password, Settings, Timings};
+use pg_generations::listen::{Answer, Ask, Conninfo, Settings, Timings};
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried, watchful};
 use crate::support::{Admin, Database, PostgresServer, until};
@@ -101,9 +101,13 @@ fn a_server_that_stalls_during_the_proof_is_no_pooler() {
         Box::pin(async { Ok(String::new()) })
     };
     let harness = Harness::new();
-    let fields = Fields::from_url(&format!("{}?application_name=stalling", database.url)).unwrap();
-    let fields = Fields { password: Some(Password::Ask(Ask::new(ask))), ..fields };
-    let listener = harness.spawn_with(Settings::new(fields, watchful()).unwrap(), None);
+    let settings = Settings::new(
+        &Conninfo::from_url(&format!("{}?application_name=stalling", database.url)).unwrap(),
+        watchful(),
+    )
+    .unwrap()
+    .asking_password(Ask::new(ask));
+    let listener = harness.spawn_with(settings, None);
     started(&listener).unwrap();
     assert_eq!(harness.record.count("retrying"), 1, "{:?}", harness.record.events());
     harness.assert_hears(&database.admin());

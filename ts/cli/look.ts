@@ -3,7 +3,7 @@ import type { Findings } from '#binding'
 
 import { resolveConnection } from '../connection'
 import { resolveTimings } from '../deps'
-import { PgGenerationsError } from '../errors'
+import { PgGenerationsError, messageOf } from '../errors'
 
 /** How often the doctor sends itself an echo. */
 const ECHOES = 7
@@ -13,10 +13,15 @@ const ECHOES = 7
  *
  * @throws PgGenerationsError (rejects) with `PGGEN_INVALID_OPTIONS` if the settings make no sense.
  */
-export function look(connection: string | undefined): Promise<Findings> {
+export async function look(connection: string | undefined): Promise<Findings> {
+  let layers: ReturnType<typeof resolveConnection>['layers']
+  try {
+    ;({ layers } = resolveConnection(connection, undefined))
+  } catch (error) {
+    throw new PgGenerationsError('PGGEN_INVALID_OPTIONS', messageOf(error))
+  }
   return new Promise((resolve, reject) => {
-    const { layers, environment } = resolveConnection(connection, undefined)
-    const failure = examine(layers, environment, resolveTimings({}), ECHOES, resolve)
+    const failure = examine(layers, resolveTimings({}), ECHOES, resolve)
     if (failure) reject(PgGenerationsError.from(failure))
   })
 }

@@ -1,9 +1,7 @@
-//! libpq's connection settings, and what becomes of each: the one list for URLs, option objects and the environment.
+//! libpq's connection settings, and what becomes of each: the one table for URLs, option objects and the environment.
 //!
 //! A setting that demands something is honoured or refused, never left out in silence. The table in
 //! `docs/connection.md` is this list.
-
-use std::collections::BTreeMap;
 
 use self::Handling::{Honoured, NoEffect, Refused};
 use crate::error::Error;
@@ -11,7 +9,7 @@ use crate::error::Error;
 /// What becomes of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handling {
-    /// It is read into [`Fields`](super::Fields); a value that cannot be honoured is refused there.
+    /// It is read by [`Settings::new`](super::Settings::new), which refuses a value that cannot be honoured.
     Honoured,
     /// It is refused, except with these values, which demand nothing.
     Refused(&'static [&'static str]),
@@ -59,9 +57,9 @@ pub(super) const SETTINGS: [Setting; 52] = [
     setting("target_session_attrs", "PGTARGETSESSIONATTRS", Honoured, "`any`, `read-write` or `primary`; others are refused, since a standby has no LISTEN"),
     setting("sslmode", "PGSSLMODE", Honoured, ""),
     setting("requiressl", "PGREQUIRESSL", Honoured, "`1` is `sslmode=require` where no mode is given beside it"),
-    setting("sslrootcert", "PGSSLROOTCERT", Honoured, ""),
-    setting("sslcert", "PGSSLCERT", Honoured, ""),
-    setting("sslkey", "PGSSLKEY", Honoured, ""),
+    setting("sslrootcert", "PGSSLROOTCERT", Honoured, "a file, or the PEM itself; `system` for the roots of the system"),
+    setting("sslcert", "PGSSLCERT", Honoured, "a file, or the PEM itself"),
+    setting("sslkey", "PGSSLKEY", Honoured, "a file, or the PEM itself"),
     setting("sslcertmode", "PGSSLCERTMODE", Honoured, "`allow` or `disable`; `require` is refused"),
     setting("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Honoured, "never below TLS 1.2"),
     setting("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Honoured, "`TLSv1.2` or `TLSv1.3`; an older one is refused"),
@@ -99,64 +97,50 @@ pub(super) const SETTINGS: [Setting; 52] = [
 
 const KEEPALIVE: &str = "`heartbeatIntervalMs` and `heartbeatTimeoutMs` say when a connection is dead";
 
-/// The keywords of all settings.
-pub fn keywords() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().map(|setting| setting.keyword)
+/// Settings that are none of libpq's, see [`Conninfo`](super::Conninfo).
+const OWN: [&str; 3] = ["servername", "home", "default_user"];
+
+/// Each setting's keyword, and the variable that gives it.
+pub fn keywords() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    SETTINGS.iter().map(|setting| (setting.keyword, setting.variable))
 }
 
-/// The settings that are refused, as one layer gives them: whether it demands something. No value is kept, since it
-/// may be a secret.
-#[derive(Debug, Clone, Default)]
-pub struct Demands(BTreeMap<&'static str, bool>);
+/// Whether it is one of libpq's keywords.
+pub(super) fn is_setting(keyword: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.keyword == keyword)
+}
 
-impl Demands {
-    /// Takes note of a setting, if it is one of these. An empty value demands nothing.
-    pub(super) fn note(&mut self, keyword: &str, value: &str) {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.keyword == keyword) else { return };
-        if let Refused(harmless) = setting.handling {
-            self.0.insert(setting.keyword, !value.is_empty() && !harmless.contains(&value));
-        }
-    }
+/// The keyword, if a setting of this name has an effect.
+pub(super) fn known(keyword: &str) -> Option<&'static str> {
+    let effective = SETTINGS.iter().filter(|setting| setting.handling != NoEffect);
+    effective.map(|setting| setting.keyword).chain(OWN).find(|known| *known == keyword)
+}
 
-    pub(super) fn or(self, mut lower: Self) -> Self {
-        lower.0.extend(self.0);
-        lower
-    }
-
-    /// # Errors
-    /// [`Error::InvalidOptions`] names the first that demands something.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let demanded = |setting: &&Setting| self.0.get(setting.keyword) == Some(&true);
-        let Some(Setting { keyword, variable, handling, note }) = SETTINGS.iter().find(demanded) else {
-            return Ok(());
-        };
-        let name =
-            variable.map_or_else(|| (*keyword).to_owned(), |variable| format!("{keyword} ({variable})"));
-        let instead = match handling {
-            Refused([]) | Honoured | NoEffect => "leave it out".to_owned(),
-            Refused(harmless) => format!("leave it out, or give {}", harmless.join(" or ")),
-        };
-        Err(Error::InvalidOptions(format!("{name} cannot be honoured: {note}; {instead}")))
-    }
+/// Says that a setting demands what cannot be honoured, and what to do instead. No value is shown, since it may be a
+/// secret.
+pub(super) fn refusal(Setting { keyword, variable, handling, note }: &Setting) -> Error {
+    let name = variable.map_or_else(|| (*keyword).to_owned(), |variable| format!("{keyword} ({variable})"));
+    let instead = match handling {
+        Refused([]) | Honoured | NoEffect => "leave it out".to_owned(),
+        Refused(harmless) => format!("leave it out, or give {}", harmless.join(" or ")),
+    };
+    Error::InvalidOptions(format!("{name} cannot be honoured: {note}; {instead}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listen::{Fields, Settings, Timings};
+    use crate::listen::{Conninfo, Settings, Timings};
 
     fn settings(keyword: &str, value: &str) -> Result<Settings, Error> {
-        let mut fields = Fields::default();
-        fields.set(keyword, value.into());
-        Settings::new(fields, Timings::default())
+        Settings::new(&Conninfo::default().with(keyword, value), Timings::default())
     }
 
     #[test]
-    fn each_setting_is_handled_as_the_list_says() {
+    fn each_setting_is_handled_as_the_table_says() {
+        let by_default = format!("{:?}", Settings::new(&Conninfo::default(), Timings::default()).unwrap());
         for Setting { keyword, handling, .. } in SETTINGS {
-            let mut fields = Fields::default();
-            fields.set(keyword, "1".into());
-            let read = format!("{fields:?}") != format!("{:?}", Fields::default());
+            let read = settings(keyword, "1").map_or(true, |settings| format!("{settings:?}") != by_default);
             match handling {
                 Honoured => assert!(read, "{keyword} is not read"),
                 NoEffect => assert!(!read, "{keyword} is read"),
@@ -174,29 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_gives_its_setting() {
-        for Setting { keyword, variable, .. } in SETTINGS {
-            let Some(variable) = variable else { continue };
-            let mut expected = Fields::default();
-            expected.set(keyword, "1".into());
-            let given = Fields::from_env(|name| (name == variable).then(|| "1".into()));
-            assert_eq!(format!("{given:?}"), format!("{expected:?}"), "{variable}");
-        }
-    }
-
-    #[test]
     fn a_layer_takes_back_what_a_lower_one_demands() {
-        let url = |query: &str| Fields::from_url(&format!("postgres://h/d?{query}")).unwrap();
-        let demanding = || Fields::from_env(|name| (name == "PGGSSENCMODE").then(|| "require".into()));
-        let settled = |fields: Fields| Settings::new(fields.or(demanding()), Timings::default());
-        settled(url("gssencmode=disable")).unwrap();
-        let error = settled(url("sslmode=disable")).unwrap_err();
+        let demanding = || Conninfo::default().with("gssencmode", "require");
+        let settled = |keyword, value| {
+            Settings::new(&Conninfo::default().with(keyword, value).or(demanding()), Timings::default())
+        };
+        settled("gssencmode", "disable").unwrap();
+        let error = settled("sslmode", "disable").unwrap_err();
         assert!(error.to_string().contains("PGGSSENCMODE"), "{error}");
     }
 
     #[test]
-    fn the_documents_have_this_list() {
-        let documented = include_str!("../../docs/connection.md")
+    fn the_documents_have_this_table() {
+        let documented = include_str!("../../../docs/connection.md")
             .lines()
             .filter(|line| line.starts_with("| `"))
             .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>().join("|"))

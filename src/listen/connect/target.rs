@@ -9,7 +9,7 @@ pub(super) const DEFAULT_PORT: &str = "5432";
 
 /// One server to try.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(in crate::listen) struct Target {
     /// A name, an address, or a directory that holds a Unix socket.
     pub host: String,
     /// Where it is, if that need not be asked.
@@ -81,22 +81,18 @@ fn has_port(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::listen::{Fields, Settings, Timings};
+    use crate::listen::{Conninfo, Settings, Timings};
 
     #[test]
     fn an_address_is_dialled_in_place_of_its_host() {
-        let fields = |host: Option<&str>, address: &str| Fields {
-            host: host.map(str::to_owned),
-            host_address: Some(address.into()),
-            ..Fields::default()
-        };
-        let targets = |fields| Settings::new(fields, Timings::default()).unwrap().targets;
-        let both = targets(fields(Some("a,b"), "::1,"));
+        let addressed = |address: &str| Conninfo::default().with("hostaddr", address);
+        let targets = |given| Settings::new(&given, Timings::default()).unwrap().targets;
+        let both = targets(addressed("::1,").with("host", "a,b"));
         assert_eq!(both.iter().map(|target| &*target.host).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(
             both.iter().map(|target| target.address).collect::<Vec<_>>(),
             [Some([0, 0, 0, 0, 0, 0, 0, 1].into()), None]
         );
-        assert_eq!(targets(fields(None, "10.0.0.1"))[0].host, "10.0.0.1");
+        assert_eq!(targets(addressed("10.0.0.1"))[0].host, "10.0.0.1");
     }
 }

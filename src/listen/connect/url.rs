@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::fields::{Fields, Password};
+use super::conninfo::Conninfo;
+use super::libpq::is_setting;
 use super::target::DEFAULT_PORT;
 use crate::error::Error;
 
-impl Fields {
+impl Conninfo {
     /// Reads a `postgres://` or `postgresql://` URL. Query parameters that are no settings of libpq are ignored.
     ///
     /// # Errors
@@ -34,18 +35,20 @@ impl Fields {
             let decoded = percent_decode_str(text).decode_utf8();
             decoded.map(Cow::into_owned).map_err(|_| invalid("an escape in it is not UTF-8"))
         };
-        let set = |text: &str| if text.is_empty() { Ok(None) } else { decode(text).map(Some) };
         // One port that is left out among several stands for the default; all left out stand for nothing.
         let ports_given = ports.iter().any(|port| !port.is_empty());
         let ports = ports.into_iter().map(|port| if port.is_empty() { DEFAULT_PORT } else { port });
-        let mut fields = Self {
-            host: set(&hosts.join(","))?,
-            port: ports_given.then(|| ports.collect::<Vec<_>>().join(",")),
-            user: set(user)?,
-            password: set(password)?.map(Password::Fixed),
-            database: set(database)?,
-            ..Self::default()
-        };
+        let mut settings = Self::default();
+        let parts = [
+            ("host", decode(&hosts.join(","))?),
+            ("port", if ports_given { ports.collect::<Vec<_>>().join(",") } else { String::new() }),
+            ("user", decode(user)?),
+            ("password", decode(password)?),
+            ("dbname", decode(database)?),
+        ];
+        for (keyword, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
+            settings.set(keyword, value);
+        }
         // Another way to say it, which node-postgres and JDBC know; sslmode is the more exact one.
         let (mut mode, mut exact) = (None, false);
         for setting in query.split('&').filter(|setting| !setting.is_empty()) {
@@ -56,18 +59,19 @@ impl Fields {
                 ("ssl", "true" | "1") => mode = Some("verify-full"),
                 ("ssl", "false" | "0") => mode = Some("disable"),
                 ("ssl", _) => return Err(invalid("ssl must be true or false")),
-                _ => {
+                _ if is_setting(&key) => {
                     exact |= key == "sslmode";
-                    fields.set(&key, value);
+                    settings.set(&key, value);
                 }
+                _ => {}
             }
         }
         if let Some(mode) = mode
             && !exact
         {
-            fields.ssl_mode = Some(mode.into());
+            settings.set("sslmode", mode.into());
         }
-        Ok(fields)
+        Ok(settings)
     }
 }
 
@@ -84,61 +88,58 @@ mod tests {
     use super::*;
     use crate::listen::{Settings, Timings};
 
-    fn url(text: &str) -> Fields {
-        Fields::from_url(text).unwrap()
-    }
-
-    fn fixed(password: Option<Password>) -> Option<String> {
-        match password {
-            Some(Password::Fixed(text)) => Some(text),
-            _ => None,
-        }
+    fn url(text: &str) -> Conninfo {
+        Conninfo::from_url(text).unwrap()
     }
 
     #[test]
     fn a_url_gives_each_of_its_parts() {
-        let fields = url(
+        let settings = url(
             "postgres://al%40ice:p%3Ass@a.example:1,b.example:2/data?application_name=x&options=-c%20a%3Db&sslmode=disable",
         );
-        assert_eq!(fields.host.as_deref(), Some("a.example,b.example"));
-        assert_eq!(fields.port.as_deref(), Some("1,2"));
-        assert_eq!(fields.user.as_deref(), Some("al@ice"));
-        assert_eq!(fixed(fields.password).as_deref(), Some("p:ss"));
-        assert_eq!(fields.database.as_deref(), Some("data"));
-        assert_eq!(fields.application_name.as_deref(), Some("x"));
-        assert_eq!(fields.options.as_deref(), Some("-c a=b"));
-        assert_eq!(fields.ssl_mode.as_deref(), Some("disable"));
+        assert_eq!(settings.get("host"), Some("a.example,b.example"));
+        assert_eq!(settings.get("port"), Some("1,2"));
+        assert_eq!(settings.get("user"), Some("al@ice"));
+        assert_eq!(settings.get("password"), Some("p:ss"));
+        assert_eq!(settings.get("dbname"), Some("data"));
+        assert_eq!(settings.get("application_name"), Some("x"));
+        assert_eq!(settings.get("options"), Some("-c a=b"));
+        assert_eq!(settings.get("sslmode"), Some("disable"));
     }
 
     #[test]
     fn a_query_is_decoded_as_the_rest_is() {
-        let fields = url("postgres://h/d?application_name=a+b%2Bc%20d&&user=x=y");
-        assert_eq!(fields.application_name.as_deref(), Some("a+b+c d"));
-        assert_eq!(fields.user.as_deref(), Some("x=y"));
+        let settings = url("postgres://h/d?application_name=a+b%2Bc%20d&&user=x=y");
+        assert_eq!(settings.get("application_name"), Some("a+b+c d"));
+        assert_eq!(settings.get("user"), Some("x=y"));
     }
 
     #[test]
     fn a_url_leaves_out_what_it_does_not_say() {
-        let fields = url("postgresql://");
-        assert!(fields.host.is_none() && fields.port.is_none() && fields.user.is_none());
-        assert!(fields.password.is_none() && fields.database.is_none());
-        assert_eq!(url("postgres:///only").database.as_deref(), Some("only"));
-        assert_eq!(url("postgres://%2Fvar%2Frun/d").host.as_deref(), Some("/var/run"));
-        assert_eq!(url("postgres://h/d?schema=public&pgbouncer=true").host.as_deref(), Some("h"));
+        let settings = url("postgresql://");
+        assert!(
+            settings.get("host").is_none()
+                && settings.get("port").is_none()
+                && settings.get("user").is_none()
+        );
+        assert!(settings.get("password").is_none() && settings.get("dbname").is_none());
+        assert_eq!(url("postgres:///only").get("dbname"), Some("only"));
+        assert_eq!(url("postgres://%2Fvar%2Frun/d").get("host"), Some("/var/run"));
+        assert_eq!(url("postgres://h/d?schema=public&pgbouncer=true").get("host"), Some("h"));
     }
 
     #[test]
     fn a_port_left_out_is_left_out_unless_its_neighbour_has_one() {
-        assert_eq!(url("postgres://a,b/d").port, None);
-        assert_eq!(url("postgres://a:1,b/d").port.as_deref(), Some("1,5432"));
+        assert_eq!(url("postgres://a,b/d").get("port"), None);
+        assert_eq!(url("postgres://a:1,b/d").get("port"), Some("1,5432"));
         let v6 = url("postgres://[::1]:7/d");
-        assert_eq!((v6.host.as_deref(), v6.port.as_deref()), (Some("::1"), Some("7")));
-        assert_eq!(url("postgres://[::1]/d").port, None);
+        assert_eq!((v6.get("host"), v6.get("port")), (Some("::1"), Some("7")));
+        assert_eq!(url("postgres://[::1]/d").get("port"), None);
     }
 
     #[test]
     fn a_mode_has_other_names_which_yield_to_its_own() {
-        let mode = |query: &str| url(&format!("postgres://h/d?{query}")).ssl_mode;
+        let mode = |query: &str| url(&format!("postgres://h/d?{query}")).get("sslmode").map(str::to_owned);
         assert_eq!(mode("ssl=true").as_deref(), Some("verify-full"));
         assert_eq!(mode("requiressl=1").as_deref(), Some("require"));
         assert_eq!(mode("requiressl=0"), None);
@@ -159,9 +160,11 @@ mod tests {
             "postgres://h/d?password=s3cret%ff",
             "postgres://u:s3cret@a,,b",
             "postgres://u:s3cret@@h:x/d",
+            "postgres://u:s3cret@h/d?ssl=maybe",
         ];
         for bad in bad_urls {
-            let refused = Fields::from_url(bad).and_then(|fields| Settings::new(fields, Timings::default()));
+            let refused =
+                Conninfo::from_url(bad).and_then(|settings| Settings::new(&settings, Timings::default()));
             let error = refused.unwrap_err();
             assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
             assert!(!error.to_string().contains("s3"), "{error}");
@@ -211,12 +214,17 @@ mod tests {
                 ] {
                     for user in ["u", "u@corp.example"] {
                         let text = format!("postgres://{user}:{password}@h.example:6000/d?sslmode=disable");
-                        match Fields::from_url(&text) {
+                        match Conninfo::from_url(&text) {
                             Err(error) => assert!(!error.to_string().contains("s3"), "{text}: {error}"),
-                            Ok(fields) => {
+                            Ok(settings) => {
                                 accepted += 1;
-                                assert!(!format!("{fields:?}").contains("s3"), "{text}: {fields:?}");
-                                assert_eq!(fields.host.as_deref(), Some("h.example"), "{text}");
+                                for (keyword, value) in settings.iter() {
+                                    assert!(
+                                        keyword == "password" || !value.contains("s3"),
+                                        "{text}: {keyword}"
+                                    );
+                                }
+                                assert_eq!(settings.get("host"), Some("h.example"), "{text}");
                             }
                         }
                     }
