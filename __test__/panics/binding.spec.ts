@@ -1,5 +1,5 @@
 // Real panics in a real addon: every one becomes an error, and the process goes on. Run by `npm run test:panics`, which
-// builds testkit/addons/panics.rs, the addon that panics.
+// builds tests/addons/panics.rs, the addon that panics.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { join } from 'node:path'

@@ -11,7 +11,7 @@ use pg_generations::generations::{GenerationCounters, Options, Verdict};
 use pg_generations::listen::{Event, Fence, Fields, Listener, Settings, Sink, Timings};
 use pg_generations::payload::CHANNEL;
 
-use crate::support::{Admin, DEADLINE};
+use testkit::{Admin, DEADLINE};
 
 pub const REALM: &str = "http://realm/";
 pub const MODULE: &str = "http://realm/a.gts";
