@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::generations::{Attachment, GenerationCounters, ListenerGuard};
-use crate::listen::{Event, Sink};
+use crate::listen::{Event, Observer, SharedObserver};
 use crate::malformed::Malformed;
 use crate::outbox::{Item, Outbox, Report};
 use crate::payload::Invalidation;
@@ -105,7 +105,7 @@ impl Feed {
     }
 
     /// Makes the sink for one listener. From now on, and until that listener listens, the counters are unproven.
-    pub fn attach(self: &Arc<Self>) -> Arc<dyn Sink> {
+    pub fn attach(self: &Arc<Self>) -> SharedObserver {
         let waiting = self.waiting.lock().take();
         let guard = waiting.or_else(|| self.counters.as_ref().map(GenerationCounters::attach));
         if let Some(guard) = &guard {
@@ -247,7 +247,7 @@ impl Attached {
     }
 }
 
-impl Sink for Attached {
+impl Observer for Attached {
     fn event(&self, event: Event<'_>) {
         let Self { feed, guard, leaving } = self;
         match event {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::listen::{Event, Sink};
+use crate::listen::{Event, Observer, SharedObserver};
 
 /// What a notification takes beside its payload, about.
 const OVERHEAD: usize = 64;
@@ -72,7 +72,7 @@ impl Mailbox {
     }
 
     /// Makes the sink of one subscription: its notifications and its gaps end up here.
-    pub fn slot(self: &Arc<Self>, subscription: u32) -> Arc<dyn Sink> {
+    pub fn slot(self: &Arc<Self>, subscription: u32) -> SharedObserver {
         Arc::new(Slot { mailbox: Arc::clone(self), subscription })
     }
 
@@ -172,7 +172,7 @@ struct Slot {
     subscription: u32,
 }
 
-impl Sink for Slot {
+impl Observer for Slot {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Notification { payload, process_id, .. } => {

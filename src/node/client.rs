@@ -7,7 +7,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::feed::ms;
-use super::listener::{Failure, Handle, ListenerHandle, Weak, duration, reply};
+use super::listener::{Failure, ListenerHandle, Weak, duration, tell};
 use crate::listen;
 use crate::mailbox::{Mail, Mailbox, Message};
 
@@ -41,9 +41,9 @@ pub fn subscribe(
     channel: String,
     limit_ms: f64,
 ) -> Result<Either<ListenerHandle, Failure>> {
-    let subscribed = client.connection()?.subscribe(&channel, mailbox.slot(number), duration(limit_ms));
+    let subscribed = client.subscribe(&channel, mailbox.slot(number), duration(limit_ms));
     Ok(match subscribed {
-        Ok(subscription) => Either::A(External::new(Handle::Shared(subscription))),
+        Ok(subscription) => Either::A(External::new(subscription)),
         Err(error) => Either::B(error.into()),
     })
 }
@@ -59,8 +59,7 @@ pub fn when_subscribed(
         (),
     >,
 ) -> Result<()> {
-    subscription.subscription()?.when_listening_within(duration(limit_ms), reply(callback)?);
-    Ok(())
+    tell(subscription.until_listening(Some(duration(limit_ms))), callback)
 }
 
 /// Something for the handlers of one subscription: a notification if it has a payload, a loss if it has `dropped`, else

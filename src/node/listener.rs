@@ -13,46 +13,14 @@ use tokio::sync::oneshot;
 use super::feed::{FeedHandle, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::listen::{
-    self, Ask, Covers, Event, Fence, Fields, InGap, Listener, Listens, Password, Pem, Settings, Sink, State,
-    Subscription, Timings,
+    self, Ask, Covers, Event, Fence, Fields, InGap, Listener, Observer, Password, Pem, Reply, Settings,
+    State, Timings,
 };
 use crate::payload;
 
-/// Something that listens: see [`Listens`].
-pub(super) type ListenerHandle = External<Handle>;
+/// A subscription, and the way to its connection.
+pub(super) type ListenerHandle = External<Listener>;
 type Question = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
-
-/// By what way it does.
-pub enum Handle {
-    /// On a connection of its own.
-    Own(Arc<Listener>),
-    /// On the connection of another.
-    Shared(Subscription),
-}
-
-impl Handle {
-    fn listens(&self) -> &dyn Listens {
-        match self {
-            Self::Own(listener) => &**listener,
-            Self::Shared(subscription) => subscription,
-        }
-    }
-
-    /// The connection, for others to share.
-    pub(super) fn connection(&self) -> Result<&Arc<Listener>> {
-        match self {
-            Self::Own(listener) => Ok(listener),
-            Self::Shared(_) => Err(Error::new(Status::InvalidArg, "it has no connection")),
-        }
-    }
-
-    pub(super) fn subscription(&self) -> Result<&Subscription> {
-        match self {
-            Self::Shared(subscription) => Ok(subscription),
-            Self::Own(_) => Err(Error::new(Status::InvalidArg, "it is no subscription")),
-        }
-    }
-}
 
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
 pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
@@ -164,9 +132,9 @@ pub fn start_listener(
 ) -> Result<Either<ListenerHandle, Failure>> {
     let ask = ask_password.map(question).transpose()?;
     let ask_server = ask_server.map(question).transpose()?;
-    let predecessor = predecessor.and_then(|handle| handle.connection().cloned().ok());
+    let predecessor = predecessor.map(|listener| listener.close());
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
-    let sink = feed.attach();
+    let observer = feed.attach();
     let started = (|| {
         let mut fields = Fields::default();
         for (index, layer) in layers.into_iter().enumerate() {
@@ -183,12 +151,12 @@ pub fn start_listener(
         if let Some(ask) = ask_server {
             settings = settings.expecting(ask);
         }
-        let channels = if hears_invalidations { vec![payload::CHANNEL.to_owned()] } else { Vec::new() };
-        Listener::spawn(settings, channels, Arc::clone(&sink), predecessor)
+        let channel = hears_invalidations.then_some(payload::CHANNEL);
+        Listener::spawn(settings, channel, Arc::clone(&observer), predecessor)
     })();
     Ok(match started {
-        Ok(listener) => Either::A(External::new(Handle::Own(Arc::new(listener)))),
-        Err(error) => Either::B(refuse(&*sink, error)),
+        Ok(listener) => Either::A(External::new(listener)),
+        Err(error) => Either::B(refuse(&*observer, error)),
     })
 }
 
@@ -199,9 +167,9 @@ pub fn start_on_client(
     #[napi(ts_arg_type = "ListenerHandle")] client: &ListenerHandle,
     limit_ms: f64,
 ) -> Result<Either<ListenerHandle, Failure>> {
-    let subscribed = client.connection()?.subscribe(payload::CHANNEL, feed.attach(), duration(limit_ms));
+    let subscribed = client.subscribe(payload::CHANNEL, feed.attach(), duration(limit_ms));
     Ok(match subscribed {
-        Ok(subscription) => Either::A(External::new(Handle::Shared(subscription))),
+        Ok(subscription) => Either::A(External::new(subscription)),
         Err(error) => Either::B(error.into()),
     })
 }
@@ -216,9 +184,9 @@ pub fn refuse_start(
     refuse(&*feed.attach(), message.map_or(CoreError::Stopped, CoreError::InvalidOptions))
 }
 
-fn refuse(sink: &dyn Sink, error: CoreError) -> Failure {
-    sink.event(Event::Failed { error: &error });
-    sink.event(Event::Stopped);
+fn refuse(observer: &dyn Observer, error: CoreError) -> Failure {
+    observer.event(Event::Failed { error: &error });
+    observer.event(Event::Stopped);
     error.into()
 }
 
@@ -232,8 +200,7 @@ pub fn when_listening(
         (),
     >,
 ) -> Result<()> {
-    listener.listens().when_listening(reply(callback)?);
-    Ok(())
+    tell(listener.until_listening(None), callback)
 }
 
 /// Calls back when all that was committed before this call has been handed on; or why that cannot be said.
@@ -257,8 +224,7 @@ pub fn fence(
         limit: duration(limit_ms),
         in_gap: if wait_in_gap { InGap::Wait } else { InGap::Fail },
     };
-    listener.listens().fence(fence, reply(callback)?);
-    Ok(())
+    tell(listener.fence(fence), callback)
 }
 
 /// The query that tells which server answers it.
@@ -277,14 +243,13 @@ pub fn shut_down(
         (),
     >,
 ) -> Result<()> {
-    listener.listens().shut_down(reply(callback)?);
-    Ok(())
+    tell(listener.close(), callback)
 }
 
 /// Waits until the thread is gone: microseconds, once `shut_down` has called back.
 #[napi(catch_unwind)]
 pub fn join(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) {
-    listener.listens().join();
+    listener.join();
 }
 
 /// Where a listener is in its life.
@@ -300,7 +265,7 @@ pub struct ListenerState {
 /// The listener's state.
 #[napi(catch_unwind)]
 pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> ListenerState {
-    let (state, since) = listener.listens().state();
+    let (state, since) = listener.state();
     let name = match state {
         State::Stopped => "stopped",
         State::Connecting => "connecting",
@@ -336,11 +301,12 @@ pub(super) fn duration(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
 }
 
-pub(super) fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {
+pub(super) fn tell(reply: Reply, callback: Function<'_, Option<Failure>, ()>) -> Result<()> {
     let callback: Strong<Option<Failure>> = callback.build_threadsafe_function().build()?;
-    Ok(Box::new(move |outcome| {
+    reply.then(move |outcome| {
         callback.call(outcome.err().map(Into::into), ThreadsafeFunctionCallMode::NonBlocking);
-    }))
+    });
+    Ok(())
 }
 
 fn question(ask: Function<'_, Question, ()>) -> Result<Ask> {
