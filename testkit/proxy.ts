@@ -28,75 +28,46 @@ export class Proxy {
   }
 
   /** Ends all connections in order (FIN). New ones are welcome, here and below. */
-  async cut(): Promise<void> {
-    await this.#tool.ask('cut')
-  }
+  cut = (): Promise<void> => this.#tool.ask('cut')
 
   /** Ends all connections with a reset (RST). */
-  async reset(): Promise<void> {
-    await this.#tool.ask('reset')
-  }
+  reset = (): Promise<void> => this.#tool.ask('reset')
 
   /** Lets this many more bytes through to clients, all together, and then cuts: in the middle of a message, say. */
-  async cutAfter(bytes: number): Promise<void> {
-    await this.#tool.ask('cutAfter', bytes)
-  }
+  cutAfter = (bytes: number): Promise<void> => this.#tool.ask('cutAfter', bytes)
 
   /**
    * Throws away what comes, an end of the connection too, while all sockets stay open: a half-open connection. One that
    * has lost bytes delivers none any more that way, also when healed.
    */
-  async swallow(direction: Direction = 'both'): Promise<void> {
-    await this.#tool.ask('swallow', direction)
-  }
+  swallow = (direction: Direction = 'both'): Promise<void> => this.#tool.ask('swallow', direction)
 
   /** Forwards nothing for now; what comes meanwhile is delivered after `heal`. */
-  async hold(direction: Direction = 'both'): Promise<void> {
-    await this.#tool.ask('hold', direction)
-  }
+  hold = (direction: Direction = 'both'): Promise<void> => this.#tool.ask('hold', direction)
 
   /** Holds all, from the moment at which there have been this many connections: the last of them has had no byte. */
-  async holdAt(connections: number): Promise<void> {
-    await this.#tool.ask('holdAt', connections)
-  }
+  holdAt = (connections: number): Promise<void> => this.#tool.ask('holdAt', connections)
 
   /** Forwards again, this way alone. */
-  async forward(direction: Direction): Promise<void> {
-    await this.#tool.ask('forward', direction)
-  }
+  forward = (direction: Direction): Promise<void> => this.#tool.ask('forward', direction)
 
   /** Refuses new connections (ECONNREFUSED); those that exist are left alone. */
-  async refuse(): Promise<void> {
-    await this.#tool.ask('refuse')
-  }
+  refuse = (): Promise<void> => this.#tool.ask('refuse')
 
   /** Takes new connections again. */
-  async accept(): Promise<void> {
-    await this.#tool.ask('accept')
-  }
+  accept = (): Promise<void> => this.#tool.ask('accept')
 
   /** Back to a network without faults. */
-  async heal(): Promise<void> {
-    await this.#tool.ask('heal')
-  }
+  heal = (): Promise<void> => this.#tool.ask('heal')
 
   /** How many connections are open now. */
-  async open(): Promise<number> {
-    return (await this.#tool.ask('open')) as number
-  }
+  open = (): Promise<number> => this.#tool.ask('open')
 
   /** How many connections there have ever been. */
-  async accepted(): Promise<number> {
-    return (await this.#tool.ask('accepted')) as number
-  }
+  accepted = (): Promise<number> => this.#tool.ask('accepted')
 
-  async waitForOpen(connections: number): Promise<void> {
-    await this.#tool.ask('waitForOpen', connections)
-  }
-
-  async waitForAccepted(connections: number): Promise<void> {
-    await this.#tool.ask('waitForAccepted', connections)
-  }
+  waitForOpen = (connections: number): Promise<void> => this.#tool.ask('waitForOpen', connections)
+  waitForAccepted = (connections: number): Promise<void> => this.#tool.ask('waitForAccepted', connections)
 
   /** Not needed at the end of a process, which a proxy does not keep alive. */
   dispose(): Promise<void> {

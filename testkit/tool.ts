@@ -49,13 +49,13 @@ export class Tool {
   }
 
   /** The command has taken effect when its answer is here. */
-  async ask(command: string, argument?: string | number): Promise<unknown> {
+  async ask<T>(command: string, argument?: string | number): Promise<T> {
     if (this.#hasEnded) throw new Error(`${PROGRAM} has ended`)
     const id = ++this.#asked
     this.#process.stdin.write(`${JSON.stringify({ id, command, argument })}\n`)
     const [answer] = (await this.#alive(once(this.#answers, String(id)))) as [Answer]
     if ('error' in answer) throw new Error(answer.error)
-    return answer.value
+    return answer.value as T
   }
 
   /** Not needed at the end of a process. */
