@@ -128,8 +128,12 @@ impl Listener {
         if self.send(Command::Leave(Some(waiter))) { answer } else { Reply::known(Ok(())) }
     }
 
-    /// Waits until the thread of the connection is gone. After [`close`](Self::close) that is a matter of microseconds.
+    /// Waits until the thread is gone that began with this subscription, if one did. After [`close`](Self::close) that is
+    /// a matter of microseconds.
     pub fn join(&self) {
+        if self.state.id != FIRST {
+            return;
+        }
         let thread = self.connection.thread.lock().take();
         if let Some(thread) = thread {
             // The thread catches panics itself and reports them; here is nothing left to do about one.
