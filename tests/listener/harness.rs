@@ -48,7 +48,7 @@ impl Harness {
             max_queued_calls: 10,
             on_gap: OnGap::Discard,
         };
-        Self { counters, feed: Arc::new(Feed::new(feed, || {})), record: Arc::default() }
+        Self { counters, feed: Arc::new(Feed::new(feed, |_| {})), record: Arc::default() }
     }
 
     /// Starts a listener; it may listen soon, or fail.
