@@ -83,8 +83,8 @@ const losses: Record<string, (scene: Scene) => unknown> = {
   'the backend is terminated': terminateBackend,
   'the connection ends': ({ proxy }) => proxy.cut(),
   'the connection is reset': ({ proxy }) => proxy.reset(),
-  'the connection ends in the middle of a notification': ({ proxy, admin }) => {
-    proxy.cutAfter(PAYLOAD.length / 2)
+  'the connection ends in the middle of a notification': async ({ proxy, admin }) => {
+    await proxy.cutAfter(PAYLOAD.length / 2)
     return admin.notify(CHANNEL, PAYLOAD)
   },
 }
@@ -93,7 +93,7 @@ for (const [name, strike] of Object.entries(losses)) {
   test(name, async (t) => {
     const scene = await stage(t)
     const { proxy, url } = scene
-    proxy.refuse()
+    await proxy.refuse()
     await assertFailsClosed(
       scene,
       url,
@@ -157,8 +157,8 @@ test('one gap after the other: each is noticed and healed', async (t) => {
 test('a long outage is told at growing intervals, with the reason', async (t) => {
   const scene = await stage(t, { reconnectMaxDelayMs: 2 })
   const { proxy, events } = scene
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   await events.first('attempt 16', (event) => event.type === 'retrying' && event.attempt === 16)
   const attempts = events.all('retrying').slice(0, 5)
   assert.deepEqual(
@@ -173,8 +173,8 @@ test("with onGap 'trust' a gap is trusted, and its end is a global bump all the 
   const { generations, proxy, events } = scene
   assert.equal(generations.globalGeneration, generations.snapshot(), 'the start may have missed something')
   const before = generations.snapshot()
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   await events.of('lost')
   assert.equal(generations.check(before, REALM, MODULE), 'unchanged')
   await proxy.heal()

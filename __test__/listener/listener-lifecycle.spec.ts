@@ -56,21 +56,19 @@ describe('shutDown() ends an attempt to start', () => {
 
   test('at a server that accepts and says nothing', async (t) => {
     const scene = await stage(t)
-    scene.proxy.hold()
+    await scene.proxy.hold()
     await abortsStart(scene, () => scene.proxy.waitForAccepted(1))
   })
 
   test('during the proof, which a second connection makes once LISTEN is in force', async (t) => {
     const scene = await stage(t)
-    await abortsStart(scene, async () => {
-      await scene.proxy.waitForAccepted(2)
-      scene.proxy.hold()
-    })
+    await scene.proxy.holdAt(2)
+    await abortsStart(scene, () => scene.proxy.waitForAccepted(2))
   })
 
   test('between two attempts', async (t) => {
     const scene = await stage(t, { reconnectMaxDelayMs: 600_000 })
-    scene.proxy.refuse()
+    await scene.proxy.refuse()
     await abortsStart(scene, () =>
       scene.events.first('attempt 2', (event) => event.type === 'retrying' && event.attempt === 2),
     )
@@ -78,7 +76,7 @@ describe('shutDown() ends an attempt to start', () => {
 
   test('and start() works right after it', async (t) => {
     const { generations, listener, proxy } = await stage(t)
-    proxy.hold()
+    await proxy.hold()
     const refused = assert.rejects(listener.start(), stopped)
     await proxy.waitForAccepted(1)
     await listener.shutDown()
@@ -103,7 +101,7 @@ describe('shutDown() ends a listener', () => {
   test('behind a black hole', async (t) => {
     const { listener, proxy, events } = await stage(t)
     await listener.start()
-    proxy.swallow()
+    await proxy.swallow()
     await shutDownInTime(listener)
     assert.deepEqual(events.types, ['listening', 'stopped'])
   })
@@ -111,8 +109,8 @@ describe('shutDown() ends a listener', () => {
   test('whose server is gone', async (t) => {
     const { listener, proxy, events } = await stage(t, { reconnectMaxDelayMs: 600_000 })
     await listener.start()
-    proxy.refuse()
-    proxy.reset()
+    await proxy.refuse()
+    await proxy.reset()
     await events.first('attempt 2', (event) => event.type === 'retrying' && event.attempt === 2)
     assert.equal(listener.state, 'reconnecting')
     const resync = assert.rejects(listener.start(), stopped)
@@ -123,9 +121,9 @@ describe('shutDown() ends a listener', () => {
   test('that reconnects to a server which says nothing', async (t) => {
     const { listener, proxy, events } = await stage(t)
     await listener.start()
-    const before = proxy.accepted
-    proxy.hold()
-    proxy.cut()
+    const before = await proxy.accepted()
+    await proxy.hold()
+    await proxy.cut()
     await events.of('lost')
     await proxy.waitForAccepted(before + 1)
     await shutDownInTime(listener)
@@ -154,7 +152,7 @@ describe('start()', () => {
     const { listener, proxy, events } = await stage(t)
     await Promise.all([listener.start(), listener.start()])
     await listener.start()
-    assert.equal(proxy.accepted, 2, 'one connection to LISTEN, and one to prove it')
+    assert.equal(await proxy.accepted(), 2, 'one connection to LISTEN, and one to prove it')
     assert.deepEqual(events.types, ['listening'])
   })
 
@@ -203,8 +201,8 @@ describe('start()', () => {
   test('while reconnecting waits for the resync', async (t) => {
     const { generations, listener, proxy, events } = await stage(t)
     await listener.start()
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('retrying')
     assert.equal(listener.state, 'reconnecting')
     let healing = false
@@ -225,7 +223,7 @@ describe('start()', () => {
 
   test('waits for a server that is still to come', async (t) => {
     const { generations, listener, proxy, events } = await stage(t)
-    proxy.refuse()
+    await proxy.refuse()
     const started = listener.start()
     const { cause } = await events.of('retrying')
     assert.match(cause, /check host and port, and that the server is running/)
@@ -241,7 +239,7 @@ describe('start()', () => {
     const connection = await createDatabase()
     const { generations } = await listening(t, { connection })
     const { listener, proxy } = await stage(t, { generations })
-    proxy.hold()
+    await proxy.hold()
     const started = listener.start()
     await proxy.waitForAccepted(1)
     assert.equal(generations.proven, false)
@@ -259,8 +257,8 @@ test('whoever is told of an event finds the listener and its counters in the sta
     },
   })
   await listener.start()
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   await until('the loss', () => found.length === 2)
   await proxy.heal()
   await listener.start()

@@ -27,7 +27,7 @@ test('heartbeatTimeoutMs: an echo that takes longer is a loss', async (t) => {
     heartbeatIntervalMs: 20,
     heartbeatTimeoutMs: 1_234,
   })
-  proxy.swallow()
+  await proxy.swallow()
   const { code, cause } = await events.of('lost')
   assert.equal(code, 'PGGEN_HEARTBEAT_TIMEOUT')
   assert.match(cause, /within 1234 ms/)
@@ -46,8 +46,8 @@ test('reconnectMaxDelayMs: no pause between two attempts is longer', async (t) =
   const url = await createDatabase()
   const proxy = await proxyTo(t, url)
   const { events } = await listening(t, { connection: proxy.url(url), reconnectMaxDelayMs: 20 })
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   // By default the pauses before it add up to more than the deadline.
   await events.first('attempt 64', (event) => event.type === 'retrying' && event.attempt === 64)
 })
@@ -65,8 +65,8 @@ test("onGap: by default, and with 'discard', nothing is unchanged in a gap; with
       ...(onGap && { onGap }),
     })
     const snapshot = generations.snapshot()
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('lost')
     assert.equal(generations.check(snapshot, REALM, MODULE), said)
   }

@@ -82,8 +82,8 @@ test('every start() of one gap is one promise', async (t) => {
   const url = await createDatabase()
   const proxy = await proxyTo(t, url)
   const { listener, events } = await listening(t, { connection: proxy.url(url) })
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   await events.of('lost')
   const waiting = listener.start()
   assert.equal(listener.start(), waiting)
@@ -150,7 +150,7 @@ test('a process that was frozen believes nothing on the strength of a connection
   )
   await child.line('listening')
   await child.frozen(async () => {
-    proxy.swallow()
+    await proxy.swallow()
     // Longer than interval and deadline: what could be heard is too old to be believed when the process wakes up.
     await new Promise((resolve) => setTimeout(resolve, 5000))
   })

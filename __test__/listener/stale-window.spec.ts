@@ -44,7 +44,7 @@ const named = (url: string): string => `${url}?application_name=subject`
 
 /** Keeps an echo on its way to the client. */
 async function holdAnEcho({ proxy, admin }: Scene): Promise<void> {
-  proxy.hold('to client')
+  await proxy.hold('to client')
   const { rows } = await admin.client.query<{ now: Date }>('SELECT clock_timestamp() AS now')
   await until('an echo that is held', async () => {
     const { rowCount } = await admin.client.query(
@@ -59,8 +59,8 @@ async function holdAnEcho({ proxy, admin }: Scene): Promise<void> {
 
 /** Lets the echo arrive, and no other ever be sent. */
 async function deliverTheLastEcho({ proxy }: Scene): Promise<void> {
-  await proxy.heal()
-  proxy.swallow('to server')
+  await proxy.swallow('to server')
+  await proxy.forward('to client')
 }
 
 /** Time is the subject here, not a means to wait for something. */
@@ -78,7 +78,7 @@ describe('a connection that died silently is believed no longer', { concurrency:
     const scene = await stage(t)
     const program = await listeningProgram(t, scene)
     await program.frozen(async () => {
-      scene.proxy.swallow()
+      await scene.proxy.swallow()
       await pass(MOST_OF_IT)
     })
     await assertSoon(program.line('lost'))

@@ -343,8 +343,8 @@ for (const mode of ['plain', 'strict']) {
     const server = await RealmServer.start(t, [...more, ...args])
     assert.deepEqual(await server.ask('/health'), { status: 200, body: { state: 'listening' } })
 
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     // The state changes at once; why comes with an event, which the event loop hears a moment later.
     await until('the reason', async () => 'reason' in (await server.ask('/health')).body)
     const { status, body } = await server.ask('/health')
@@ -401,7 +401,7 @@ test('a strict realm server joins no build before it has heard what its client m
   const first = server.lookUp(module)
   await hold.build(1)
 
-  proxy.hold('to client')
+  await proxy.hold('to client')
   realms.write(module, 'v2')
   assert.equal((await peer.invalidate({ module })).status, 200)
   const queried = await latestQuery()
@@ -436,7 +436,7 @@ test('a plain realm server keeps nothing that it invalidated itself, before its 
   const lookup = server.lookUp(module)
   await hold.build(1)
 
-  proxy.hold('to client')
+  await proxy.hold('to client')
   realms.write(module, 'v2')
   assert.equal((await server.invalidate({ module })).status, 200)
   hold.release(1)

@@ -56,8 +56,9 @@ impl Listener {
         let (requests, received) = unbounded_channel();
         let state = Arc::new(SubscriptionState::new(FIRST, observer));
         let first = Subscription::new(channel.map(str::to_owned), Arc::clone(&state), Phase::Kept);
-        let supervisor = Supervisor::new(settings, received, first);
         let thread = thread::spawn(move || {
+            // Made here, because a session stays in one thread.
+            let supervisor = Supervisor::new(settings, received, first);
             let _ = predecessor.map(Reply::wait);
             supervisor.run();
         })?;
@@ -67,7 +68,7 @@ impl Listener {
     /// The handle of a subscription that failed before it came to a thread.
     pub fn failed(observer: SharedObserver, error: &Error) -> Self {
         let state = Arc::new(SubscriptionState::new(FIRST, observer));
-        state.stop(error);
+        state.fail(error);
         state.ended();
         Self { connection: Connection::new(unbounded_channel().0, &state, None), state }
     }
@@ -95,7 +96,7 @@ impl Listener {
         let deadline =
             Deadline::after(limit, Error::Timeout { address: "the server".into(), step: "LISTEN", limit });
         if !listener.send(Command::Subscribe(channel.to_owned(), deadline)) {
-            listener.state.stop(&self.end());
+            listener.state.fail(&self.end());
             listener.state.ended();
         }
         drop(members);
@@ -128,8 +129,12 @@ impl Listener {
         if self.send(Command::Leave(Some(waiter))) { answer } else { Reply::known(Ok(())) }
     }
 
-    /// Waits until the thread of the connection is gone. After [`close`](Self::close) that is a matter of microseconds.
+    /// Waits until the thread is gone that began with this subscription, if one did. After [`close`](Self::close) that is
+    /// a matter of microseconds.
     pub fn join(&self) {
+        if self.state.id != FIRST {
+            return;
+        }
         let thread = self.connection.thread.lock().take();
         if let Some(thread) = thread {
             // The thread catches panics itself and reports them; here is nothing left to do about one.
@@ -144,10 +149,10 @@ impl Listener {
 
     fn stop(&self) {
         if self.state.id != FIRST {
-            return self.state.stop(&Error::Stopped);
+            return self.state.close();
         }
         let members = std::mem::take(&mut *self.connection.members.lock());
-        members.iter().filter_map(Weak::upgrade).for_each(|member| member.stop(&Error::Stopped));
+        members.iter().filter_map(Weak::upgrade).for_each(|member| member.close());
     }
 
     /// What ended it, or will have.

@@ -63,13 +63,14 @@ impl SubscriptionState {
         self.step(state, event, None);
     }
 
-    /// Moves on to the end: closed, or failed.
-    pub fn stop(&self, reason: &Error) {
-        let event = match reason {
-            Error::Stopped => Event::Stopping,
-            error => Event::Failed { error },
-        };
-        self.step(State::Stopped, event, Some(reason));
+    /// Moves on to the end, because its handle is closed.
+    pub fn close(&self) {
+        self.step(State::Stopped, Event::Stopping, Some(&Error::Stopped));
+    }
+
+    /// Moves on to the end, because it never will listen (again).
+    pub fn fail(&self, error: &Error) {
+        self.step(State::Stopped, Event::Failed { error }, Some(error));
     }
 
     /// Tells of the end. Nothing comes after that.
@@ -110,12 +111,12 @@ mod tests {
     fn one_that_is_stopped_is_told_of_its_end_and_no_more() {
         let record = Arc::new(Record::default());
         let state = SubscriptionState::new(1, Arc::clone(&record) as SharedObserver);
-        state.stop(&Error::Stopped);
+        state.close();
         state.enter(State::Listening, Event::Listening { backend_pid: 1, server: None });
         state.enter(State::Reconnecting, Event::Lost { error: &Error::ConnectionClosed });
         state.tell(Event::Retrying { attempt: 1, error: &Error::ConnectionClosed });
         state.hear(Event::Notification { channel: "c", payload: "", process_id: 1 });
-        state.stop(&Error::ConnectionClosed);
+        state.fail(&Error::ConnectionClosed);
         assert_eq!(state.read().0, State::Stopped);
         assert!(matches!(state.end(), Some(Error::Stopped)));
         state.ended();

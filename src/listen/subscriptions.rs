@@ -233,7 +233,7 @@ impl Subscriptions {
         }
         self.change();
         let told = each(ended.iter_mut(), |subscription| {
-            subscription.state.stop(reason);
+            subscription.state.fail(reason);
             subscription.state.ended();
         });
         for Subscription { waiting, leaving, .. } in ended {
@@ -292,7 +292,7 @@ impl Subscription {
     }
 
     fn stop(&mut self, reason: &Error) {
-        let told = catch_unwind(AssertUnwindSafe(|| self.state.stop(reason)));
+        let told = catch_unwind(AssertUnwindSafe(|| self.state.fail(reason)));
         self.waiting.drain(..).for_each(|waiter| waiter.answer(Err(reason.clone())));
         told.unwrap_or_else(|panic| resume_unwind(panic));
     }

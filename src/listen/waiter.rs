@@ -19,7 +19,7 @@ pub struct Reply(oneshot::Receiver<Outcome>);
 
 impl Reply {
     /// An answer that is there already.
-    pub(super) fn known(outcome: Outcome) -> Self {
+    pub(crate) fn known(outcome: Outcome) -> Self {
         let (asker, answer) = Waiter::new(Deadline::never());
         asker.answer(outcome);
         answer

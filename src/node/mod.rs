@@ -6,6 +6,7 @@ mod client;
 mod codec;
 mod connection;
 mod counters;
+mod date;
 mod examine;
 mod feed;
 mod listener;

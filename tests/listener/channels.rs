@@ -10,7 +10,7 @@ use pg_generations::listen::{
 };
 
 use crate::harness::{Harness, patient, shut_down, started, told, unhurried, wait};
-use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
+use testkit::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// What a subscriber was told: `"listening"`, `"heard PAYLOAD"`, `"lost"`, …
 #[derive(Default)]

@@ -8,7 +8,7 @@ use crate::channels::subscribing;
 use crate::harness::{Harness, fence, patient, shut_down, wait};
 #[cfg(unix)]
 use crate::stalls::signal;
-use crate::support::{Admin, DEADLINE, PostgresServer};
+use testkit::{Admin, DEADLINE, PostgresServer};
 
 /// The URL of a database with this encoding, for a role without privileges.
 fn database(server: &PostgresServer, encoding: &str) -> String {

@@ -12,7 +12,7 @@ use pg_generations::payload::CHANNEL;
 use crate::harness::{
     Harness, REALM, fence, patient, shut_down, silent_server, started, unhurried, wait, watchful,
 };
-use crate::support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, until};
+use testkit::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, until};
 
 const BOTH: [Covers; 2] = [Covers::Acknowledged, Covers::Released];
 

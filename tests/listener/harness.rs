@@ -13,7 +13,7 @@ use pg_generations::listen::{
 };
 use pg_generations::payload::CHANNEL;
 
-use crate::support::{Admin, DEADLINE};
+use testkit::{Admin, DEADLINE};
 
 pub const REALM: &str = "http://realm/";
 pub const MODULE: &str = "http://realm/a.gts";
@@ -48,7 +48,7 @@ impl Harness {
             max_queued_calls: 10,
             on_gap: OnGap::Discard,
         };
-        Self { counters, feed: Arc::new(Feed::new(feed, || {})), record: Arc::default() }
+        Self { counters, feed: Arc::new(Feed::new(feed, |_| {})), record: Arc::default() }
     }
 
     /// Starts a listener; it may listen soon, or fail.

@@ -7,7 +7,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
 use crate::harness::{Harness, patient, shut_down, silent_server, started, wait};
-use crate::support::{Database, Direction, PostgresServer, Proxy};
+use testkit::{Database, Direction, PostgresServer, Proxy};
 
 /// What the listener promises; a busy machine may need a little more.
 const END_LIMIT: Duration = Duration::from_secs(4);
@@ -86,7 +86,7 @@ fn shutting_down_at_every_byte_of_the_start() {
         shut_down(&listener);
         assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
     }
-    crate::support::until("all sessions to end", || admin.backends(name).is_empty());
+    testkit::until("all sessions to end", || admin.backends(name).is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::{RUNTIME, block_on};
+use crate::{RUNTIME, block_on};
 
 /// A connection of its own, to run SQL with.
 pub struct Admin {

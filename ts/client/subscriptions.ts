@@ -1,22 +1,23 @@
 import {
-  createMailbox,
+  createNotificationQueue,
   listenerState,
   shutDown as leave,
   mailTally,
   subscribe,
   takeMail,
-  whenSubscribed,
+  whenListening,
 } from '#binding'
-import type { Failure, ListenerHandle, MailboxHandle, MailboxTally, MailItem } from '#binding'
+import type { ListenerHandle, MailItem, MailTally, NotificationQueueHandle } from '#binding'
 
 import { callBack } from '../callbacks'
+import type { Dispatcher } from '../dispatcher'
 import { PgGenerationsError } from '../errors'
-import { Turns, weakly } from '../turns'
-import type { Steps } from '../turns'
+import { TimeSlicer, weakly } from '../time-slicer'
+import type { Steps } from '../time-slicer'
 import type { NotificationHandler, SubscribeOptions, Subscription } from './deps'
-import type { NotificationClientEvent, NotificationGap } from './events'
+import type { NotificationClientEvent } from './events'
 
-/** One channel, and all who share our subscription to it. */
+/** One channel, and all that share our subscription to it. */
 interface Topic {
   number: number
   channel: string
@@ -34,22 +35,28 @@ interface Subscriber {
 /** So many notifications are taken over from native memory at a time. */
 const AT_A_TIME = 1_000
 
-/** Who is subscribed to what, and gets what arrives. */
-export class Topics {
-  readonly #mailbox: MailboxHandle
-  readonly #turns: Turns
+/** Which handlers are subscribed to what, and get what arrives. */
+export class Subscriptions {
+  readonly #dispatcher: Dispatcher
+  readonly #queue: NotificationQueueHandle
+  readonly #slicer: TimeSlicer
   readonly #emit: (event: NotificationClientEvent) => void
   readonly #byChannel = new Map<string, Topic>()
   /** Those of them, and those that were just left, by what their mail is addressed to. */
   readonly #byNumber = new Map<number, Topic>()
   #nextNumber = 0
 
-  constructor(maxQueuedBytes: number, emit: (event: NotificationClientEvent) => void) {
+  constructor(
+    dispatcher: Dispatcher,
+    maxQueuedBytes: number,
+    emit: (event: NotificationClientEvent) => void,
+  ) {
+    this.#dispatcher = dispatcher
     this.#emit = emit
-    this.#turns = new Turns(() => this.#deliveries())
-    this.#mailbox = createMailbox(
+    this.#slicer = new TimeSlicer(() => this.#deliveries())
+    this.#queue = createNotificationQueue(
       maxQueuedBytes,
-      weakly<Turns>(this.#turns, (turns) => turns.wake()),
+      weakly<TimeSlicer, []>(this.#slicer, (slicer) => slicer.wake()),
     )
   }
 
@@ -61,20 +68,22 @@ export class Topics {
     limitMs: number,
   ): Promise<Subscription> {
     const topic = this.#join(connection, channel, limitMs)
-    if ('code' in topic) return Promise.reject(PgGenerationsError.from(topic))
     topic.joining++
     return new Promise((resolve, reject) => {
-      whenSubscribed(topic.subscription, limitMs, (failure) => {
-        topic.joining--
-        // Before anything else can happen on the event loop: what is heard from now on is for this one too.
-        if (!failure && this.#isOpen(topic)) {
-          topic.subscribers.add(subscriber)
-          return resolve(this.#subscription(topic, subscriber))
-        }
-        void this.#leaveIfIdle(topic)
-        const stopped = { code: 'PGGEN_STOPPED', message: 'the client was shut down' }
-        reject(PgGenerationsError.from(failure ?? stopped))
-      })
+      this.#dispatcher.request(
+        (id) => whenListening(topic.subscription, id, limitMs),
+        (failure) => {
+          topic.joining--
+          // Before anything else is delivered: what is heard from now on is for this one too.
+          if (!failure && this.#isOpen(topic)) {
+            topic.subscribers.add(subscriber)
+            return resolve(this.#subscription(topic, subscriber))
+          }
+          void this.#leaveIfIdle(topic)
+          const stopped = { code: 'PGGEN_STOPPED', message: 'the client was shut down' }
+          reject(PgGenerationsError.from(failure ?? stopped))
+        },
+      )
     })
   }
 
@@ -89,19 +98,19 @@ export class Topics {
     return this.#byChannel.size
   }
 
-  tally(): MailboxTally {
-    return mailTally(this.#mailbox)
+  tally(): MailTally {
+    return mailTally(this.#queue)
   }
 
-  #join(connection: ListenerHandle, channel: string, limitMs: number): Topic | Failure {
+  #join(connection: ListenerHandle, channel: string, limitMs: number): Topic {
     const topic = this.#byChannel.get(channel)
     // One that has failed is no good any more, also before those who wait for it have been told.
     if (topic && listenerState(topic.subscription).name !== 'stopped') return topic
     if (topic) this.#forget(topic)
     const number = this.#nextNumber
     this.#nextNumber = (number + 1) % 2 ** 32
-    const subscription = subscribe(connection, this.#mailbox, number, channel, limitMs)
-    if ('code' in subscription) return subscription
+    const { feed } = this.#dispatcher
+    const subscription = subscribe(connection, feed, this.#queue, number, channel, limitMs)
     const opened: Topic = { number, channel, subscription, subscribers: new Set(), joining: 0 }
     this.#byChannel.set(channel, opened)
     this.#byNumber.set(number, opened)
@@ -120,7 +129,7 @@ export class Topics {
   #leaveIfIdle(topic: Topic): Promise<void> {
     if (topic.subscribers.size > 0 || topic.joining > 0) return Promise.resolve()
     this.#forget(topic)
-    return new Promise((resolve) => leave(topic.subscription, () => resolve()))
+    return this.#dispatcher.ask((id) => leave(topic.subscription, id))
   }
 
   #isOpen(topic: Topic): boolean {
@@ -134,28 +143,27 @@ export class Topics {
 
   *#deliveries(): Steps {
     for (;;) {
-      const mail = takeMail(this.#mailbox, AT_A_TIME)
+      const mail = takeMail(this.#queue, AT_A_TIME)
+      // A handler is subscribed by an answer, which was there before the first notification for it.
+      this.#dispatcher.catchUp()
       for (const item of mail) yield* this.#deliver(item)
       if (mail.length < AT_A_TIME) return
     }
   }
 
-  *#deliver({ subscription, payload, processId = 0, dropped, gapMs = 0 }: MailItem): Steps {
+  *#deliver({ subscription, ...mail }: MailItem): Steps {
     const topic = this.#byNumber.get(subscription)
     if (!topic) return
     const { channel, subscribers } = topic
-    if (dropped !== undefined) {
-      yield this.#emit({ type: 'overflow', at: new Date(), channel, dropped })
+    if (mail.reason === 'overflow') {
+      yield this.#emit({ type: 'overflow', at: new Date(), channel, dropped: mail.dropped })
     }
-    const gap: NotificationGap =
-      dropped === undefined
-        ? { channel, reason: 'reconnected', gapMs }
-        : { channel, reason: 'overflow', dropped }
-    // Who comes or goes while they are called, comes or goes now.
+    // A handler that comes or goes while they are called, comes or goes now.
     for (const { handler, onGap } of subscribers) {
-      if (payload !== undefined)
+      if (mail.reason === 'notification') {
+        const { payload, processId } = mail
         yield this.#call(channel, () => handler({ channel, payload, processId }), payload)
-      else if (onGap) yield this.#call(channel, () => onGap({ ...gap }))
+      } else if (onGap) yield this.#call(channel, () => onGap({ channel, ...mail }))
     }
   }
 

@@ -5,12 +5,13 @@
 #![allow(missing_docs, unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use pg_generations::feed::{Feed, FeedOptions, OnGap};
+use pg_generations::queue::Answer;
 
 const MESSAGE: &str = "planted by the test";
 
@@ -20,15 +21,34 @@ pub fn panic_here() {
     panic!("{MESSAGE}");
 }
 
-/// A feed for the package's own functions. Its `wake`, which the package makes of a callback, panics at these calls
-/// (counted from 0): on the thread of the listener or of JavaScript, whichever has something to tell.
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Has a feed panic when it wakes JavaScript the next time.
+#[napi(catch_unwind)]
+pub fn panic_at_next_wake() {
+    PANICS.store(true, Ordering::Relaxed);
+}
+
+/// An answer that went well.
+#[napi(object, object_from_js = false)]
+pub struct Settled {
+    /// The number that it was asked under.
+    pub id: u32,
+}
+
+/// A feed for the package's own functions. It panics as `panic_at_next_wake` says: on the thread of the listener or of
+/// JavaScript, whichever has something to tell.
 #[napi(catch_unwind, ts_return_type = "unknown")]
-pub fn feed_that_panics(calls: Vec<u32>) -> External<Arc<Feed>> {
+pub fn feed_that_panics(wake: Function<'_, Option<Settled>, ()>) -> Result<External<Arc<Feed>>> {
     let options =
         FeedOptions { counters: None, queue_calls: true, max_queued_calls: 10, on_gap: OnGap::Discard };
-    let call = AtomicU32::new(0);
-    let wake = move || assert!(!calls.contains(&call.fetch_add(1, Ordering::Relaxed)), "{MESSAGE}");
-    External::new(Arc::new(Feed::new(options, wake)))
+    let wake: ThreadsafeFunction<Option<Settled>, (), Option<Settled>, Status, false, true> =
+        wake.build_threadsafe_function().weak::<true>().build()?;
+    let wake = move |ahead: Option<Answer>| {
+        assert!(!PANICS.swap(false, Ordering::Relaxed), "{MESSAGE}");
+        wake.call(ahead.map(|Answer { id, .. }| Settled { id }), ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    Ok(External::new(Arc::new(Feed::new(options, wake))))
 }
 
 /// Panics when it becomes a value of JavaScript. It has a size, since napi passes nothing for what has none.

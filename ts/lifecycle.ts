@@ -1,64 +1,59 @@
 import { join, listenerState, shutDown as stop, whenListening } from '#binding'
-import type { Failure, ListenerHandle } from '#binding'
+import type { ListenerHandle } from '#binding'
 
 import { checkCrowd } from './crowd'
 import type { Member } from './crowd'
-import { PgGenerationsError } from './errors'
+import type { Dispatcher } from './dispatcher'
 import type { ListenerState } from './events'
 
 /** One run, from a start to its end. */
 interface Run {
   handle: ListenerHandle
   started: Promise<void>
-  /** While it reconnects and somebody waits for that. */
+  /** While it reconnects and that is waited for. */
   resynced?: Promise<void>
 }
 
-/** What it takes to run. */
-export interface Runner {
-  /** Begins a run. */
-  spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure
-  /** Resolves when all that has happened by now was told. */
-  caughtUp(): Promise<void>
-  /** Tells of all that has happened, at once. */
-  finish(): void
-  /** Which server the runs' own connection goes to; undefined without one. */
-  server(): string | undefined
-}
+/** Begins a run. */
+type Spawn = (predecessor: ListenerHandle | undefined) => ListenerHandle
 
 /** What runs stays, whether or not its user keeps a reference: others rely on it. */
-const running = new Set<Runs>()
+const running = new Set<Lifecycle>()
 
 /** The life of something that listens: one run after another. */
-export class Runs implements Member {
+export class Lifecycle implements Member {
   readonly origin: { readonly stack?: string } = {}
   /** Kept for as long as this is. */
   readonly owner: object
-  readonly #runner: Runner
+  readonly #dispatcher: Dispatcher
+  readonly #spawn: Spawn
+  readonly #ownServer: () => string | undefined
   #run: Run | undefined
   /** The latest run, kept after its end: a new run waits for it, and its state is ours. */
   #latest: ListenerHandle | undefined
   #stopping: Promise<void> | undefined
   readonly #constructed = new Date()
 
-  constructor(owner: object, runner: Runner) {
+  /** `ownServer` tells which server the runs' own connection goes to; undefined without one. */
+  constructor(owner: object, dispatcher: Dispatcher, spawn: Spawn, ownServer: () => string | undefined) {
     this.owner = owner
-    this.#runner = runner
+    this.#dispatcher = dispatcher
+    this.#spawn = spawn
+    this.#ownServer = ownServer
     Error.captureStackTrace(this.origin, owner.constructor as new () => object)
   }
 
-  /** Begins a run, or joins the one there is; resolves when it listens. A rejection that nobody handles does no harm. */
+  /** Begins a run, or joins the one there is; resolves when it listens. A rejection that is not handled does no harm. */
   start(): Promise<void> {
-    const begun = this.ensure()
-    if ('code' in begun) return handled(this.#rejection(begun))
-    const { handle } = begun
-    if (listenerState(handle).name !== 'reconnecting') return begun.started
-    begun.resynced ??= handled(this.#whenListening(handle).finally(() => delete begun.resynced))
-    return begun.resynced
+    const run = this.ensure()
+    const { handle, started } = run
+    if (listenerState(handle).name !== 'reconnecting') return started
+    run.resynced ??= handled(this.#whenListening(handle).finally(() => delete run.resynced))
+    return run.resynced
   }
 
   /** Begins a run unless there is one. */
-  ensure(): Run | Failure {
+  ensure(): Run {
     const run = this.#run
     return run && listenerState(run.handle).name !== 'stopped' ? run : this.#begin()
   }
@@ -70,13 +65,17 @@ export class Runs implements Member {
     this.#run = undefined
     running.delete(this)
     const { handle, started, resynced } = run
+    const stopped = () => {
+      join(handle)
+      this.#dispatcher.finish()
+      // A start that is pending rejects first: the process may exit when this resolves.
+      return Promise.allSettled([started, resynced])
+    }
     this.#stopping = new Promise((resolve) => {
-      stop(handle, () => {
-        join(handle)
-        this.#runner.finish()
-        // A start that is pending rejects first: the process may exit when this resolves.
-        void Promise.allSettled([started, resynced]).then(() => resolve())
-      })
+      this.#dispatcher.request(
+        (id) => stop(handle, id),
+        () => void stopped().then(() => resolve()),
+      )
     })
     return this.#stopping
   }
@@ -93,12 +92,11 @@ export class Runs implements Member {
   }
 
   server(): string | undefined {
-    return this.#runner.server()
+    return this.#ownServer()
   }
 
-  #begin(): Run | Failure {
-    const handle = this.#runner.spawn(this.#latest)
-    if ('code' in handle) return handle
+  #begin(): Run {
+    const handle = this.#spawn(this.#latest)
     this.#latest = handle
     running.add(this)
     const run: Run = { handle, started: Promise.resolve() }
@@ -111,7 +109,7 @@ export class Runs implements Member {
     try {
       await this.#whenListening(run.handle)
     } catch (error) {
-      // Whoever is told of the failure may start again at once.
+      // The program may start it again as soon as it is told of the failure.
       if (this.#run === run) {
         this.#run = undefined
         running.delete(this)
@@ -121,20 +119,12 @@ export class Runs implements Member {
     checkCrowd(this, running)
   }
 
-  async #whenListening(handle: ListenerHandle): Promise<void> {
-    const failure = await new Promise<Failure | undefined | null>((resolve) => whenListening(handle, resolve))
-    // The events that led here come first.
-    await this.#runner.caughtUp()
-    if (failure) throw PgGenerationsError.from(failure)
-  }
-
-  async #rejection(failure: Failure): Promise<never> {
-    await this.#runner.caughtUp()
-    throw PgGenerationsError.from(failure)
+  #whenListening(handle: ListenerHandle): Promise<void> {
+    return this.#dispatcher.ask((id) => whenListening(handle, id))
   }
 }
 
-/** For callers that do not await: a rejection nobody handles would end the process. */
+/** For callers that do not await: a rejection that is not handled would end the process. */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise

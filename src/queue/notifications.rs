@@ -1,4 +1,4 @@
-//! The bounded queue of notifications that JavaScript has yet to hear. Knows nothing of what they say.
+//! The bounded queue of notifications. Knows nothing of what they say.
 //!
 //! The wire may bring more than the event loop takes. Each subscription has room for so many bytes; one that has more
 //! waiting loses it all and is told so, and the others lose nothing.
@@ -49,7 +49,7 @@ pub struct MailTally {
 }
 
 /// The queue. Any thread may push; one takes.
-pub struct Mailbox {
+pub struct NotificationQueue {
     queue: Mutex<Queue>,
     /// The room of each subscription.
     max_bytes: usize,
@@ -65,15 +65,15 @@ struct Queue {
     tally: MailTally,
 }
 
-impl Mailbox {
+impl NotificationQueue {
     /// A queue that holds `max_bytes` for each subscription; `wake` is called whenever there is something to take again.
     pub fn new(max_bytes: usize, wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self { queue: Mutex::default(), max_bytes, wake: Box::new(wake) }
     }
 
-    /// Makes the sink of one subscription: its notifications and its gaps end up here.
+    /// Makes the observer of one subscription: its notifications and its gaps end up here.
     pub fn slot(self: &Arc<Self>, subscription: u32) -> SharedObserver {
-        Arc::new(Slot { mailbox: Arc::clone(self), subscription })
+        Arc::new(Slot { queue: Arc::clone(self), subscription })
     }
 
     /// Takes the oldest, so many at most.
@@ -168,7 +168,7 @@ fn size(payload: &str) -> usize {
 }
 
 struct Slot {
-    mailbox: Arc<Mailbox>,
+    queue: Arc<NotificationQueue>,
     subscription: u32,
 }
 
@@ -176,9 +176,9 @@ impl Observer for Slot {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Notification { payload, process_id, .. } => {
-                self.mailbox.notification(self.subscription, payload, process_id);
+                self.queue.notification(self.subscription, payload, process_id);
             }
-            Event::Resynced { gap, .. } => self.mailbox.gap(self.subscription, gap),
+            Event::Resynced { gap, .. } => self.queue.gap(self.subscription, gap),
             _ => {}
         }
     }
@@ -190,8 +190,8 @@ mod tests {
 
     use super::*;
 
-    fn mailbox(max_bytes: usize) -> Arc<Mailbox> {
-        Arc::new(Mailbox::new(max_bytes, || {}))
+    fn queue(max_bytes: usize) -> Arc<NotificationQueue> {
+        Arc::new(NotificationQueue::new(max_bytes, || {}))
     }
 
     fn notification(subscription: u32, payload: &str) -> Mail {
@@ -210,39 +210,39 @@ mod tests {
 
     #[test]
     fn mail_comes_out_in_order_and_in_parts() {
-        let mailbox = mailbox(1_000);
-        mailbox.notification(1, "a", 7);
-        mailbox.gap(2, SECOND);
-        mailbox.notification(2, "b", 7);
-        mailbox.notification(1, "", 7);
-        assert_eq!(mailbox.take(3), [notification(1, "a"), gap(2, 1), notification(2, "b")]);
-        assert_eq!(mailbox.take(3), [notification(1, "")]);
-        assert_eq!(mailbox.take(3), []);
+        let queue = queue(1_000);
+        queue.notification(1, "a", 7);
+        queue.gap(2, SECOND);
+        queue.notification(2, "b", 7);
+        queue.notification(1, "", 7);
+        assert_eq!(queue.take(3), [notification(1, "a"), gap(2, 1), notification(2, "b")]);
+        assert_eq!(queue.take(3), [notification(1, "")]);
+        assert_eq!(queue.take(3), []);
     }
 
     #[test]
     fn a_flood_on_one_channel_costs_that_channel_alone() {
-        let mailbox = mailbox(2 * (OVERHEAD + 1));
-        mailbox.notification(1, "x", 7);
-        mailbox.notification(1, "y", 7);
-        mailbox.notification(2, "a", 7);
-        mailbox.notification(1, "z", 7);
-        mailbox.notification(1, "later", 7);
-        assert_eq!(mailbox.take(9), [notification(2, "a"), overflow(1, 3), notification(1, "later")]);
-        assert_eq!(mailbox.tally(), MailTally { notifications: 5, dropped: 3 });
+        let queue = queue(2 * (OVERHEAD + 1));
+        queue.notification(1, "x", 7);
+        queue.notification(1, "y", 7);
+        queue.notification(2, "a", 7);
+        queue.notification(1, "z", 7);
+        queue.notification(1, "later", 7);
+        assert_eq!(queue.take(9), [notification(2, "a"), overflow(1, 3), notification(1, "later")]);
+        assert_eq!(queue.tally(), MailTally { notifications: 5, dropped: 3 });
         // Taken, it has its whole room back.
-        mailbox.notification(1, "x", 7);
-        mailbox.notification(1, "y", 7);
-        assert_eq!(mailbox.take(9), [notification(1, "x"), notification(1, "y")]);
+        queue.notification(1, "x", 7);
+        queue.notification(1, "y", 7);
+        assert_eq!(queue.take(9), [notification(1, "x"), notification(1, "y")]);
     }
 
     #[test]
     fn a_flood_that_nobody_takes_is_told_once_and_counted() {
-        let mailbox = mailbox(10 * OVERHEAD);
+        let queue = queue(10 * OVERHEAD);
         for _ in 0..10_000 {
-            mailbox.notification(1, "", 7);
+            queue.notification(1, "", 7);
         }
-        let mail = mailbox.take(100);
+        let mail = queue.take(100);
         assert_eq!(mail[0], overflow(1, 10_000 - (mail.len() as u64 - 1)));
         assert!(mail.len() <= 11);
         assert!(mail[1..].iter().all(|mail| *mail == notification(1, "")));
@@ -250,35 +250,35 @@ mod tests {
 
     #[test]
     fn what_never_fits_is_told_as_dropped() {
-        let mailbox = mailbox(100);
-        mailbox.notification(1, &"x".repeat(100), 7);
-        assert_eq!(mailbox.take(9), [overflow(1, 1)]);
+        let queue = queue(100);
+        queue.notification(1, &"x".repeat(100), 7);
+        assert_eq!(queue.take(9), [overflow(1, 1)]);
     }
 
     #[test]
     fn gaps_with_nothing_in_between_are_one() {
-        let mailbox = mailbox(1_000);
+        let queue = queue(1_000);
         for _ in 0..3 {
-            mailbox.gap(1, SECOND);
-            mailbox.gap(2, SECOND);
+            queue.gap(1, SECOND);
+            queue.gap(2, SECOND);
         }
-        mailbox.notification(1, "a", 7);
-        mailbox.gap(1, SECOND);
-        assert_eq!(mailbox.take(9), [gap(1, 3), gap(2, 3), notification(1, "a"), gap(1, 1)]);
+        queue.notification(1, "a", 7);
+        queue.gap(1, SECOND);
+        assert_eq!(queue.take(9), [gap(1, 3), gap(2, 3), notification(1, "a"), gap(1, 1)]);
     }
 
     #[test]
     fn it_wakes_once_for_each_time_it_fills() {
         let woken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&woken);
-        let mailbox = Arc::new(Mailbox::new(1_000, move || {
+        let queue = Arc::new(NotificationQueue::new(1_000, move || {
             count.fetch_add(1, Ordering::Relaxed);
         }));
-        mailbox.notification(1, "a", 7);
-        mailbox.notification(1, "b", 7);
+        queue.notification(1, "a", 7);
+        queue.notification(1, "b", 7);
         assert_eq!(woken.load(Ordering::Relaxed), 1);
-        mailbox.take(2);
-        mailbox.gap(1, SECOND);
+        queue.take(2);
+        queue.gap(1, SECOND);
         assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 }

@@ -9,7 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{AtLimit, DEADLINE, Direction, End, Flow, Rules, Shared};
+use super::Direction;
+use super::shared::{AtLimit, End, Flow, Rules, Shared};
+use crate::DEADLINE;
 
 /// A port below those that the system gives to outgoing connections: else, while it is closed, a client that keeps
 /// trying could be given this very port as its own and connect to itself.
@@ -36,13 +38,13 @@ pub async fn accept(shared: Arc<Shared>, mut listener: TcpListener) {
             }
         }
         drop(listener);
-        shared.count().listening = false;
+        shared.count(|counts| counts.listening = false);
         let accepting = rules.wait_for(|rules| !rules.refusing || rules.dropped).await;
         if accepting.is_ok_and(|rules| rules.dropped) {
             return;
         }
         listener = TcpListener::bind(address).await.expect("the proxy's own port is free");
-        shared.count().listening = true;
+        shared.count(|counts| counts.listening = true);
     }
 }
 
@@ -52,11 +54,13 @@ async fn connect(shared: Arc<Shared>, client: TcpStream) {
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
-    {
-        let mut counting = shared.count();
-        counting.accepted += 1;
-        counting.open.push(born);
-    }
+    shared.count(|counts| {
+        counts.accepted += 1;
+        counts.open.push(born);
+        if counts.hold_at == Some(counts.accepted) {
+            shared.set(Direction::Both, Flow::Hold);
+        }
+    });
     relay(&shared, client, server, born).await;
 }
 
@@ -82,16 +86,13 @@ async fn relay(shared: &Shared, mut client: TcpStream, mut server: TcpStream, bo
     }
     drop(server);
     let unread = matches!(end, Some(End::Fin)).then_some(client);
-    forget(shared, born);
+    shared.count(|counts| {
+        let at = counts.open.iter().position(|&other| other == born).unwrap();
+        counts.open.swap_remove(at);
+    });
     if let Some(mut client) = unread {
         let _ = tokio::time::timeout(DEADLINE, tokio::io::copy(&mut client, &mut tokio::io::sink())).await;
     }
-}
-
-fn forget(shared: &Shared, born: u64) {
-    let mut counting = shared.count();
-    let at = counting.open.iter().position(|&other| other == born).unwrap();
-    counting.open.swap_remove(at);
 }
 
 /// Carries bytes one way, as the rules say at the time. An error ends the connection, unless it is swallowed.
@@ -118,7 +119,7 @@ async fn pump(
             whole = whole && deliver(shared, &mut rules, &buffer[..bytes], &mut to, direction).await?;
             if !whole {
                 // What follows would come out of a gap, and in TCP there are none.
-                shared.count().swallowed += bytes;
+                shared.count(|counts| counts.swallowed += bytes);
             }
         } else {
             let _ = rules.wait_for(|rules| rules.flow(direction) == Flow::Forward).await;

@@ -1,17 +1,16 @@
 //! A TCP proxy between a client and its server that fails on request, in the ways networks do.
 
 mod relay;
+mod shared;
 
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
-use super::{DEADLINE, RUNTIME, block_on};
+use self::shared::{AtLimit, Counts, End, Flow, Shared};
+use crate::{DEADLINE, RUNTIME, block_on, by_way_of, host_and_port};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -24,61 +23,6 @@ pub enum Direction {
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-}
-
-struct Shared {
-    upstream: Mutex<String>,
-    rules: watch::Sender<Rules>,
-    counts: Mutex<Counts>,
-    counted: Condvar,
-}
-
-#[derive(Clone, Copy)]
-struct Rules {
-    to_client: Flow,
-    to_server: Flow,
-    /// Bytes are written singly.
-    trickling: bool,
-    /// What comes is kept for this long first.
-    delay: Duration,
-    refusing: bool,
-    dropped: bool,
-    /// Rises with every cut; connections from before it end, in this way.
-    age: u64,
-    end: End,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    Forward,
-    /// Read and thrown away.
-    Swallow,
-    /// Not read, so that the sender's window fills up; delivered when healed.
-    Hold,
-}
-
-#[derive(Clone, Copy)]
-enum End {
-    Fin,
-    Rst,
-}
-
-#[derive(Default)]
-struct Counts {
-    listening: bool,
-    accepted: usize,
-    /// The age of every open connection.
-    open: Vec<u64>,
-    /// Bytes thrown away.
-    swallowed: usize,
-    /// Bytes that may still go to clients, and what happens then.
-    limit: Option<(usize, AtLimit)>,
-}
-
-#[derive(Clone, Copy)]
-enum AtLimit {
-    Cut,
-    Hold,
 }
 
 impl Proxy {
@@ -94,21 +38,8 @@ impl Proxy {
     }
 
     fn start(url: &str, listener: TcpListener) -> Self {
-        let upstream = Mutex::new(host_and_port(url));
-        let rules = Rules {
-            to_client: Flow::Forward,
-            to_server: Flow::Forward,
-            trickling: false,
-            delay: Duration::ZERO,
-            refusing: false,
-            dropped: false,
-            age: 0,
-            end: End::Fin,
-        };
         let address = listener.local_addr().unwrap();
-        let counts = Mutex::new(Counts { listening: true, ..Counts::default() });
-        let shared =
-            Arc::new(Shared { upstream, rules: watch::Sender::new(rules), counts, counted: Condvar::new() });
+        let shared = Arc::new(Shared::new(host_and_port(url)));
         RUNTIME.spawn(relay::accept(shared.clone(), listener));
         Self { address, shared }
     }
@@ -124,10 +55,7 @@ impl Proxy {
 
     /// The same URL by way of this proxy.
     pub fn url(&self, url: &str) -> String {
-        let mut url = url::Url::parse(url).unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(self.port())).unwrap();
-        url.into()
+        by_way_of(self.port(), url).into()
     }
 
     /// Ends all connections in order (FIN). New ones are welcome, here and below.
@@ -145,13 +73,13 @@ impl Proxy {
     /// Lets this many more bytes through to clients, all together, and then cuts: in the middle of a message, say.
     pub fn cut_after(&self, bytes: usize) {
         assert!(bytes > 0, "that is `cut`");
-        self.shared.count().limit = Some((bytes, AtLimit::Cut));
+        self.shared.count(|counts| counts.limit = Some((bytes, AtLimit::Cut)));
     }
 
     /// Lets this many more bytes through to clients, all together, and holds what follows.
     pub fn hold_after(&self, bytes: usize) {
         assert!(bytes > 0, "that is `hold`");
-        self.shared.count().limit = Some((bytes, AtLimit::Hold));
+        self.shared.count(|counts| counts.limit = Some((bytes, AtLimit::Hold)));
     }
 
     /// Delivers what comes byte by byte, both ways.
@@ -175,6 +103,16 @@ impl Proxy {
         self.shared.set(direction, Flow::Hold);
     }
 
+    /// Holds all, both ways, from the moment at which there have been this many connections: the last of them has had no byte.
+    pub fn hold_at(&self, connections: usize) {
+        self.shared.count(|counts| counts.hold_at = Some(connections));
+    }
+
+    /// Forwards again, this way alone.
+    pub fn forward(&self, direction: Direction) {
+        self.shared.set(direction, Flow::Forward);
+    }
+
     /// Refuses new connections (ECONNREFUSED); those that exist are left alone.
     pub fn refuse(&self) {
         self.shared.rules.send_modify(|rules| rules.refusing = true);
@@ -189,11 +127,11 @@ impl Proxy {
 
     /// Back to a network without faults.
     pub fn heal(&self) {
-        self.shared.count().limit = None;
+        self.shared.count(|counts| (counts.limit, counts.hold_at) = (None, None));
         self.shared.rules.send_modify(|rules| {
             (rules.trickling, rules.delay) = (false, Duration::ZERO);
         });
-        self.shared.set(Direction::Both, Flow::Forward);
+        self.forward(Direction::Both);
         self.accept();
     }
 
@@ -242,86 +180,4 @@ impl Drop for Proxy {
         self.shared.rules.send_modify(|rules| rules.dropped = true);
         self.shared.sever(End::Fin);
     }
-}
-
-impl Rules {
-    fn flow(&self, direction: Direction) -> Flow {
-        if direction == Direction::ToClient { self.to_client } else { self.to_server }
-    }
-}
-
-impl Shared {
-    fn sever(&self, end: End) {
-        self.rules.send_modify(|rules| {
-            rules.age += 1;
-            rules.end = end;
-        });
-    }
-
-    fn set(&self, direction: Direction, flow: Flow) {
-        self.rules.send_modify(|rules| {
-            if direction != Direction::ToServer {
-                rules.to_client = flow;
-            }
-            if direction != Direction::ToClient {
-                rules.to_server = flow;
-            }
-        });
-    }
-
-    /// How many of these bytes may go to a client, and what happens then.
-    fn allowance(&self, bytes: usize) -> (usize, Option<AtLimit>) {
-        let mut counts = self.count();
-        match counts.limit {
-            None => (bytes, None),
-            Some((left, then)) if bytes < left => {
-                counts.limit = Some((left - bytes, then));
-                (bytes, None)
-            }
-            Some((left, then)) => {
-                counts.limit = None;
-                // Before the lock is released, so that whoever heals comes after it.
-                match then {
-                    AtLimit::Cut => {}
-                    AtLimit::Hold => self.set(Direction::ToClient, Flow::Hold),
-                }
-                (left, Some(then))
-            }
-        }
-    }
-
-    fn count(&self) -> Counting<'_> {
-        Counting { counts: self.counts.lock(), counted: &self.counted }
-    }
-}
-
-/// Access to the counts that wakes those who wait for them.
-struct Counting<'a> {
-    counts: MutexGuard<'a, Counts>,
-    counted: &'a Condvar,
-}
-
-impl Deref for Counting<'_> {
-    type Target = Counts;
-
-    fn deref(&self) -> &Counts {
-        &self.counts
-    }
-}
-
-impl DerefMut for Counting<'_> {
-    fn deref_mut(&mut self) -> &mut Counts {
-        &mut self.counts
-    }
-}
-
-impl Drop for Counting<'_> {
-    fn drop(&mut self) {
-        self.counted.notify_all();
-    }
-}
-
-fn host_and_port(url: &str) -> String {
-    let url = url::Url::parse(url).unwrap();
-    format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432))
 }

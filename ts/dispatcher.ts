@@ -1,17 +1,24 @@
 import { MALFORMED_INTERVAL_MS, createFeed, dispatch, drain, reportMalformed } from '#binding'
-import type { CountersHandle, FeedHandle, FeedItem } from '#binding'
+import type { CountersHandle, Failure, FeedHandle, FeedItem, SettledAnswer } from '#binding'
 
 import { callBack } from './callbacks'
 import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from './codec'
 import type { ModuleCacheInvalidation } from './codec'
 import { isGiven } from './deps'
 import type { DefinitionLookup, ModuleCacheInvalidationListenerDeps } from './deps'
+import { PgGenerationsError } from './errors'
 import type { ListenerEvent } from './events'
-import { TURN_MS, Turns, weakly } from './turns'
-import type { Steps } from './turns'
+import { SLICE_MS, TimeSlicer, weakly } from './time-slicer'
+import type { Steps } from './time-slicer'
 
 /** What is needed to replay. */
-type ReplayDeps = Pick<ModuleCacheInvalidationListenerDeps, 'definitionLookup' | 'maxQueuedCalls' | 'onGap'>
+type DispatcherDeps = Pick<
+  ModuleCacheInvalidationListenerDeps,
+  'definitionLookup' | 'maxQueuedCalls' | 'onGap'
+>
+
+/** Something to tell the user of. */
+type Report = Exclude<FeedItem, { type: 'call' | 'answer' }>
 
 /** A call of a `definitionLookup`, and the invalidation that it replays. */
 interface Call {
@@ -19,22 +26,42 @@ interface Call {
   payload: () => string | undefined
 }
 
-/** Does on the event loop what the listener's thread has queued for it: calls of a `definitionLookup`, and events. */
-export class Replay {
+/** What is told of an answer. */
+type Settle = (failure: Failure | undefined) => void
+
+/** So long that it never ends, for a timer. */
+const EVER_MS = 2 ** 31 - 1
+
+/**
+ * Does on the event loop what a listener's thread has queued for it: calls of a `definitionLookup`, events, and answers,
+ * each after what it follows from.
+ */
+export class Dispatcher {
   readonly feed: FeedHandle
-  readonly #deps: ReplayDeps
+  readonly #deps: DispatcherDeps
   readonly #tell: (event: ListenerEvent) => void
-  readonly #turns = new Turns(() => this.#stepsOf(drain(this.feed)))
+  readonly #slicer = new TimeSlicer(() => this.#stepsOf(drain(this.feed)))
+  /** The answers that are waited for. */
+  readonly #asked = new Map<number, Settle>()
+  #nextId = 0
+  /** While answers are waited for: keeps the event loop, and this, alive. */
+  #vigil: NodeJS.Timeout | undefined
   /** While queued calls are left out: how many were. */
   #leftOut: number | undefined
   #malformedTimer: NodeJS.Timeout | undefined
 
   /** `tell` is told of every event, and never throws. */
-  constructor(deps: ReplayDeps, counters: CountersHandle | undefined, tell: (event: ListenerEvent) => void) {
+  constructor(
+    deps: DispatcherDeps,
+    counters: CountersHandle | undefined,
+    tell: (event: ListenerEvent) => void,
+  ) {
     this.#deps = deps
     this.#tell = tell
     const bound = deps.maxQueuedCalls ?? 10_000
-    const wake = weakly<Turns>(this.#turns, (turns) => turns.wake())
+    const wake = weakly<Dispatcher, [SettledAnswer | null | undefined]>(this, (dispatcher, ahead) =>
+      dispatcher.#wake(ahead),
+    )
     this.feed = createFeed(counters, this.makesCalls, bound, deps.onGap === 'trust', wake)
   }
 
@@ -43,38 +70,72 @@ export class Replay {
     return isGiven(this.#deps.definitionLookup)
   }
 
+  /** Asks native code for something under a number; resolves with the answer, or rejects with the failure. */
+  ask(request: (id: number) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.request(request, (failure) => {
+        if (failure) reject(PgGenerationsError.from(failure))
+        else resolve()
+      })
+    })
+  }
+
+  /** As `ask`, but `settle` is called before anything that is queued behind the answer is done. */
+  request(request: (id: number) => void, settle: Settle): void {
+    const id = this.#nextId
+    this.#nextId = (id + 1) % 2 ** 32
+    this.#asked.set(id, settle)
+    this.#vigil ??= setInterval(() => void this, EVER_MS)
+    request(id)
+  }
+
   /** Handles a payload as if it had just been received: ahead of what is queued, since bumps commute. */
   handle(payload: string): void {
     const item = dispatch(this.feed, payload)
-    if (!item) return
-    if (!item.invalidation) return this.#report(item)
-    for (const call of callsOf(item.invalidation)) this.#make(call)
+    if (item?.type === 'malformed') this.#report(item)
+    else if (item?.type === 'call') for (const call of callsOf(item.invalidation)) this.#make(call)
   }
 
-  /** Resolves when everything that is queued by now is done, in turns. */
-  caughtUp(): Promise<void> {
-    return this.#turns.caughtUp()
+  /** Does what is queued now, at once. */
+  catchUp(): void {
+    this.#slicer.run(Infinity)
   }
 
-  /** Does what is queued now, at once: the calls that do not fit into one turn become one of `bumpGlobalGeneration()`. */
+  /** As `catchUp`, but the calls that do not fit into one slice become one of `bumpGlobalGeneration()`. */
   finish(): void {
-    this.#turns.run(TURN_MS)
+    this.#slicer.run(SLICE_MS)
     this.#leftOut = 0
-    this.#turns.run(Infinity)
+    this.#slicer.run(Infinity)
     this.#makeUp()
     this.#leftOut = undefined
   }
 
+  #wake(ahead: SettledAnswer | null | undefined): void {
+    if (ahead) this.#settle(ahead)
+    else this.#slicer.wake()
+  }
+
+  #settle({ id, failure }: SettledAnswer): void {
+    const settle = this.#asked.get(id)
+    this.#asked.delete(id)
+    if (this.#asked.size === 0) {
+      clearInterval(this.#vigil)
+      this.#vigil = undefined
+    }
+    settle?.(failure)
+  }
+
   *#stepsOf(items: FeedItem[]): Steps {
     for (const item of items) {
-      if (item.invalidation) {
+      if (item.type === 'answer') yield this.#settle(item.answer)
+      else if (item.type === 'call') {
         for (const call of callsOf(item.invalidation)) {
           if (this.#leftOut === undefined) yield this.#make(call)
           else this.#leftOut++
         }
       } else {
         // It is to be the last event.
-        if (item.report === 'stopped') this.#makeUp()
+        if (item.type === 'stopped') this.#makeUp()
         yield this.#report(item)
       }
     }
@@ -98,9 +159,9 @@ export class Replay {
     )
   }
 
-  #report(item: FeedItem): void {
-    this.#tell(toEvent(item))
-    if (item.report === 'malformed') this.#awaitMalformed(MALFORMED_INTERVAL_MS)
+  #report(event: Report): void {
+    this.#tell(event)
+    if (event.type === 'malformed') this.#awaitMalformed(MALFORMED_INTERVAL_MS)
   }
 
   /** Has those malformed payloads reported that a report holds back, also if nothing else ever happens. */
@@ -136,26 +197,5 @@ function* callsOf(invalidation: ModuleCacheInvalidation): Generator<Call, void, 
     }
     case 'global':
       yield { bump: (lookup) => lookup.bumpGlobalGeneration(), payload: encodeGlobalInvalidation }
-  }
-}
-
-function toEvent(item: FeedItem): ListenerEvent {
-  const at = new Date(item.at ?? 0)
-  const { cause = '', count = 0 } = item
-  switch (item.report) {
-    case 'lost':
-      return { type: 'lost', at, cause, ...(item.code !== undefined && { code: item.code }) }
-    case 'retrying':
-      return { type: 'retrying', at, attempt: count, cause }
-    case 'resynced':
-      return { type: 'resynced', at, gapMs: item.gapMs ?? 0 }
-    case 'malformed':
-      return { type: 'malformed', at, payload: item.payload ?? '', count }
-    case 'overflow':
-      return { type: 'overflow', at, dropped: count }
-    case 'listening':
-      return { type: 'listening', at }
-    default:
-      return { type: 'stopped', at }
   }
 }

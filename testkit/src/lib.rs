@@ -1,14 +1,8 @@
-//! What the integration tests stand on: a real PostgreSQL, someone who acts on it, and a network that can fail.
+//! What the tests stand on: a real PostgreSQL, another session that acts on it, and a network that can fail.
 //!
 //! Everything here blocks, with a deadline, so it is for plain `#[test]` functions. Waits are for events; only what
-//! has no event (a row of `pg_stat_activity`, say) is polled, by [`until`].
-
-#![allow(dead_code, unused_imports, reason = "every test binary uses a part of this")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "a failed assumption here is a failed test"
-)]
+//! has no event (a row of `pg_stat_activity`, say) is polled, by [`until`]. A failed assumption panics, for it is a
+//! failed test. The tests in JavaScript have the proxy and the pooler by way of this crate's program.
 
 mod admin;
 mod pooler;
@@ -44,6 +38,18 @@ pub fn until(what: &str, mut probe: impl FnMut() -> bool) {
 pub fn skipped(why: &str) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED {name}: {why}\n").as_bytes());
+}
+
+fn host_and_port(url: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432))
+}
+
+fn by_way_of(port: u16, url: &str) -> url::Url {
+    let mut url = url::Url::parse(url).unwrap();
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(port)).unwrap();
+    url
 }
 
 /// Runs a future of the tests' own runtime to its end.

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, StopMode, until};
+use testkit::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, StopMode, until};
 
 /// Both ends of a connection through a proxy.
 struct Line {
@@ -117,6 +115,47 @@ fn a_proxy_swallows_and_goes_on_to() {
     proxy.wait_for_swallowed(13);
     drop(server);
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_proxy_swallows_an_end_until_it_is_healed() {
+    let Line { proxy, mut client, mut server } = Line::new();
+    proxy.swallow(Direction::Both);
+    server.write_all(b"lost").unwrap();
+    drop(server);
+    proxy.wait_for_swallowed(4);
+    client.set_nonblocking(true).unwrap();
+    assert_eq!(client.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    client.set_nonblocking(false).unwrap();
+    assert_eq!(proxy.open(), 1);
+    proxy.heal();
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_proxy_holds_from_a_connection_on_and_forwards_one_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::to(&format!("postgres://{}", listener.local_addr().unwrap()));
+    proxy.hold_at(2);
+    let [mut first, mut second] = [(), ()].map(|()| {
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        client.write_all(b"up").unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"down").unwrap();
+        client.set_read_timeout(Some(DEADLINE)).unwrap();
+        server.set_nonblocking(true).unwrap();
+        (client, server)
+    });
+    proxy.wait_for_accepted(2);
+    proxy.forward(Direction::ToClient);
+    for (client, _) in [&mut first, &mut second] {
+        assert_eq!(receive(client, 4), b"down");
+    }
+    let (_, server) = &mut second;
+    assert_eq!(server.read(&mut [0; 2]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    proxy.heal();
+    server.set_nonblocking(false).unwrap();
+    assert_eq!(receive(server, 2), b"up");
 }
 
 #[test]

@@ -22,7 +22,7 @@ struct Pipes {
 impl Tool {
     /// Starts one, and waits for its first line.
     pub fn run(args: &[&str]) -> (Self, Value) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         assert!(
             root.join("node_modules/tsx").exists(),
             "these tests run a PostgreSQL that npm installs: run `npm ci` first"

@@ -1,6 +1,5 @@
 //! Connection poolers: PgBouncer where it is installed, and everywhere a stand-in for one in transaction mode.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::tool::Tool;
-use super::{RUNTIME, block_on, skipped};
+use crate::tool::Tool;
+use crate::{RUNTIME, block_on, by_way_of, host_and_port, skipped};
 
 const READY_FOR_QUERY: u8 = b'Z';
 const NOTIFICATION: u8 = b'A';
@@ -36,7 +35,7 @@ impl PgBouncer {
 
 /// A stand-in for one, which keeps some notifications from its clients. Listens on a port of 127.0.0.1. Ends when dropped.
 pub struct Pooler {
-    address: SocketAddr,
+    port: u16,
     task: JoinHandle<()>,
 }
 
@@ -61,24 +60,26 @@ impl Pooler {
     }
 
     fn start(url: &str, swallows: Swallows) -> Self {
-        let url = url::Url::parse(url).unwrap();
-        let upstream = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
+        let upstream = host_and_port(url);
         let listener = block_on("a free port", TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = listener.local_addr().unwrap().port();
         let task = RUNTIME.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&upstream).await.unwrap();
-                tokio::spawn(pool(client, server, swallows));
+                if let Ok(server) = TcpStream::connect(&upstream).await {
+                    tokio::spawn(pool(client, server, swallows));
+                }
             }
         });
-        Self { address, task }
+        Self { port, task }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The same URL by way of this pooler.
     pub fn url(&self, url: &str) -> String {
-        let mut url = url::Url::parse(url).unwrap();
-        url.set_ip_host(self.address.ip()).unwrap();
-        url.set_port(Some(self.address.port())).unwrap();
+        let mut url = by_way_of(self.port, url);
         url.query_pairs_mut().append_pair("sslmode", "disable");
         url.into()
     }
