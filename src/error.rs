@@ -1,14 +1,15 @@
 //! One error for everything that can go wrong between a listener and its server.
 
-use std::error::Error as StdError;
+mod classify;
+
 use std::io;
-use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::CertificateError;
-use rustls::pki_types::InvalidDnsNameError;
 use tokio_postgres::error::SqlState;
+
+pub(crate) use self::classify::RuledOut;
+use self::classify::{describe, is_temporary, is_undecodable};
 
 /// Why a listener could not start, or lost its session.
 ///
@@ -272,149 +273,4 @@ impl Error {
             _ => None,
         }
     }
-}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let Some(state) = error.code().cloned() else {
-            if let Some(&RuledOut(asked)) = inner(&error).and_then(|inner| inner.downcast_ref()) {
-                return Self::RuledOut { asked };
-            }
-            if let Some(reason) = tls_refusal(&error) {
-                return Self::Tls(reason);
-            }
-            // The library's kinds are private; these two mean that the login failed for good, without a word of
-            // the server: it wants a password and there is none, or the channel cannot be bound as demanded.
-            let hopeless = error.to_string() == "authentication error" || source_text(&error) == NO_PASSWORD;
-            let error = Arc::new(error);
-            return if hopeless { Self::Authentication(error) } else { Self::ConnectionLost(error) };
-        };
-        // PostgreSQL's code for it says no more than that the login failed.
-        if error
-            .as_db_error()
-            .is_some_and(|db| db.message() == "connection requires a valid client certificate")
-        {
-            return Self::Tls(format!("{}; give sslcert and sslkey (ssl.cert, ssl.key)", describe(&error)));
-        }
-        let error = Arc::new(error);
-        match state {
-            SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                Self::Authentication(error)
-            }
-            SqlState::INVALID_CATALOG_NAME => Self::UnknownDatabase(error),
-            SqlState::INSUFFICIENT_PRIVILEGE => Self::PermissionDenied(error),
-            SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => Self::ServerUnavailable(error),
-            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::IDLE_SESSION_TIMEOUT => {
-                Self::ConnectionLost(error)
-            }
-            _ => Self::Server(error),
-        }
-    }
-}
-
-/// What the library says if it is to send a password and has none.
-const NO_PASSWORD: &str = "password missing";
-
-/// What the library's error is made of if the server asks for this, and it is ruled out.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is ruled out")]
-pub(crate) struct RuledOut(pub &'static str);
-
-/// Whether it is about a notification's bytes. It may come in place of a statement's own answer. An error about the
-/// statement's bytes has a position in it: names that the encoding may not have are sent as escapes.
-fn is_undecodable(error: &tokio_postgres::Error) -> bool {
-    if let Some(db) = error.as_db_error() {
-        let unconvertible = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
-        return unconvertible.contains(db.code()) && db.position().is_none();
-    }
-    // Of SQL_ASCII nothing is converted; the library finds out.
-    inner(error).is_some_and(|inner| inner.is::<Utf8Error>())
-}
-
-/// Whether the resolver could not be asked, and not whether it knew no such name. The standard library keeps the C
-/// library's text of the difference, but not its number.
-fn is_temporary(resolver: &io::Error) -> bool {
-    let text = resolver.to_string();
-    ["Temporary failure", "Try again"].iter().any(|temporary| text.contains(temporary))
-}
-
-/// What happened, in one line: the server's own words when it spoke, else the chain of causes.
-fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{}: {} ({})", db.severity(), db.message(), db.code().code());
-    }
-    if source_text(error) == NO_PASSWORD {
-        return format!(
-            "{NO_PASSWORD}: the server asks for one, none was given, and password files are not read"
-        );
-    }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// What an error of reading or writing was made of.
-fn inner(error: &tokio_postgres::Error) -> Option<&(dyn StdError + Send + Sync + 'static)> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()
-}
-
-/// Why TLS was refused, by us or by the server; `None` if it is not TLS that went wrong.
-fn tls_refusal(error: &tokio_postgres::Error) -> Option<String> {
-    let source = error.source()?;
-    if source.to_string() == "server does not support TLS" {
-        return Some(
-            "the server has no TLS, and the connection demands it; set the server's ssl, or check sslmode"
-                .into(),
-        );
-    }
-    let inner = inner(error)?;
-    if inner.is::<InvalidDnsNameError>() {
-        return Some(
-            "no certificate can be for a host of this name; give another, or an ssl.servername".into(),
-        );
-    }
-    Some(match inner.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(problem) => {
-            format!("the server's certificate is refused: {}", certificate_problem(problem))
-        }
-        rustls::Error::AlertReceived(alert) => format!(
-            "the server refused TLS with the alert {alert:?}; check the client certificate (sslcert, ssl.cert)"
-        ),
-        other => format!("TLS failed: {other}"),
-    })
-}
-
-fn certificate_problem(problem: &CertificateError) -> String {
-    use CertificateError as Problem;
-    match problem {
-        Problem::Expired | Problem::ExpiredContext { .. } => "it has expired; renew it".into(),
-        Problem::NotValidYet | Problem::NotValidYetContext { .. } => {
-            "it is not valid yet; check the clocks".into()
-        }
-        Problem::UnknownIssuer => {
-            "its issuer is unknown, for it is not from a root certificate; check sslrootcert (ssl.ca)".into()
-        }
-        Problem::NotValidForNameContext { expected, presented } => {
-            let presented = if presented.is_empty() { "no host" } else { &presented.join(", ") };
-            format!(
-                "the host name does not match: it is for {presented} (by its subjectAltName), not for {}",
-                expected.to_str()
-            )
-        }
-        // What `openssl req -x509` makes, and the only one of its kind that PostgreSQL's users meet.
-        Problem::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "it is an authority's own (CA:TRUE), which vouches for others and not for a server; \
-             have it issue one for the server"
-                .into()
-        }
-        other => other.to_string(),
-    }
-}
-
-fn source_text(error: &tokio_postgres::Error) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
 }

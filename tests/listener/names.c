@@ -1,5 +1,6 @@
 // Loaded before the C library, this answers for one name: with the address that stands in a file at the time, and,
-// when the file is empty, that there is no such name. All other names are the C library's.
+// when the file is empty, that there is no such name, or with a question mark that it is not known at present. All other
+// names are the C library's.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>
@@ -22,6 +23,9 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     }
     if (file) {
         fclose(file);
+    }
+    if (address[0] == '?') {
+        return EAI_AGAIN;
     }
     return address[0] ? real(address, service, hints, result) : EAI_NONAME;
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use pg_generations::generations::Verdict;
 
-use crate::harness::{Harness, shut_down, unhurried};
+use crate::harness::{Harness, shut_down, started, unhurried};
 use testkit::{Admin, PostgresServer, Proxy, until};
 
 /// Where `moving.test` is at the moment.
@@ -59,11 +59,15 @@ fn follow(name: &Path) {
         harness.assert_hears(admin);
     };
 
-    points_to("127.0.0.1");
+    // A first start waits for a resolver that cannot be asked.
+    points_to("?");
     let mut url = url::Url::parse(&one.url(&servers[0].url)).unwrap();
     url.set_host(Some("moving.test")).unwrap();
     let harness = Harness::new();
-    let listener = harness.listen(url.as_str(), unhurried());
+    let listener = harness.spawn(url.as_str(), unhurried());
+    harness.record.wait_for("retrying 1 PGGEN_HOST_NOT_FOUND", 1);
+    points_to("127.0.0.1");
+    started(&listener).unwrap();
     listens_to(&harness, &admins[0], &one);
 
     // The first server is still there, and would take us.
