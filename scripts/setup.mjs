@@ -1,50 +1,73 @@
 // @ts-check
 // Brings a fresh clone to "installed and built", and does nothing where that has been done.
-// Runs before `npm ci` has, so it needs nothing but Node.
+// It needs nothing but Node: it runs before `npm ci`.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { run } from './command.mjs'
 
 process.chdir(join(import.meta.dirname, '..'))
 
-// What was installed and built last: the package, and the program of the tests' network. Each goes with what it speaks of: `npm ci` and `cargo clean` remove them.
+// What was installed and built last. Each record goes with what it speaks of: `npm ci` and `cargo clean` remove them.
 const INSTALLED = 'node_modules/.cache/pg-generations-installed'
-const BUILT = 'target/pg-generations-built'
-const KIT = 'target/pg-generations-testkit'
-const KIT_PROGRAM = `target/debug/testkit${process.platform === 'win32' ? '.exe' : ''}`
-const KIT_SOURCES = ['testkit/src', 'testkit/Cargo.toml', 'Cargo.lock']
-const SOURCES = ['src', 'ts', 'Cargo.toml', 'Cargo.lock', 'scripts/build.rs', 'package.json', 'tsconfig.json']
+const BUILT_NATIVE = 'target/pg-generations-built-native'
+const BUILT_TS = 'target/pg-generations-built-ts'
+const BUILT_KIT = 'target/pg-generations-built-testkit'
 
-install()
-build()
-buildKit()
+/** Installs and builds, the program of the tests' network too. */
+export async function setUp() {
+  await install()
+  await buildNative()
+  await buildTypeScript()
+  await buildTestkit()
+}
 
-function install() {
+/** Installs what `package-lock.json` names. */
+export async function install() {
   const lock = hash(['package-lock.json'])
   if (recorded(INSTALLED) === lock) return
   // Without a record, an install by hand counts when it is younger than the lock file.
-  if (existsSync(INSTALLED) || !youngerThanLockFile('node_modules/.package-lock.json')) run('npm', ['ci'])
+  if (existsSync(INSTALLED) || !youngerThanLockFile('node_modules/.package-lock.json'))
+    await run('npm', ['ci'])
   record(INSTALLED, lock)
 }
 
-function build() {
-  const sources = hash(SOURCES)
-  const complete =
-    ['binding.js', 'cli.js', 'index.js', 'native.js'].every((file) => existsSync(join('dist', file))) &&
-    addon() !== undefined
-  if (complete && recorded(BUILT) === sources) return
-  needRust()
-  run('npm', ['run', 'build'])
-  record(BUILT, sources)
+/** Whether `dist/` has all that a build makes, of the present sources or of older ones. */
+export function isBuilt() {
+  return ['binding.js', 'cli.js', 'index.js', 'native.js'].every(isInDist) && addon() !== undefined
 }
 
-function buildKit() {
-  const sources = hash(KIT_SOURCES)
-  if (existsSync(KIT_PROGRAM) && recorded(KIT) === sources) return
+/** Builds the addon and its loader. */
+export async function buildNative() {
+  const sources = hash(['src', 'Cargo.toml', 'Cargo.lock', 'scripts/build.rs', 'package.json'])
+  if (isInDist('binding.js') && addon() !== undefined && recorded(BUILT_NATIVE) === sources) return
   needRust()
-  run('cargo', ['build', '--package', 'testkit', '--target-dir', 'target'])
-  record(KIT, sources)
+  await run('npm', ['run', 'build:native'])
+  record(BUILT_NATIVE, sources)
+}
+
+/** Builds the JavaScript and the types. */
+export async function buildTypeScript() {
+  const sources = hash(['ts', 'dist/binding.d.ts', 'package.json', 'tsconfig.json'])
+  if (['cli.js', 'index.js', 'native.js'].every(isInDist) && recorded(BUILT_TS) === sources) return
+  await run('npm', ['run', 'build:ts'])
+  record(BUILT_TS, sources)
+}
+
+/** @param {string} file */
+function isInDist(file) {
+  return existsSync(join('dist', file))
+}
+
+/** Builds the program of the tests' network. */
+export async function buildTestkit() {
+  const program = `target/debug/testkit${process.platform === 'win32' ? '.exe' : ''}`
+  const sources = hash(['testkit/src', 'testkit/Cargo.toml', 'Cargo.lock'])
+  if (existsSync(program) && recorded(BUILT_KIT) === sources) return
+  needRust()
+  await run('cargo', ['build', '--package', 'testkit', '--target-dir', 'target'])
+  record(BUILT_KIT, sources)
 }
 
 function needRust() {
@@ -97,10 +120,4 @@ function need(program, remedy) {
   }
 }
 
-/** @param {string} program @param {string[]} args */
-function run(program, args) {
-  console.log(`> ${program} ${args.join(' ')}`)
-  const { status, error } = spawnSync(program, args, { stdio: 'inherit' })
-  if (error) console.error(`${program}: ${error.message}`)
-  if (status !== 0) process.exit(status ?? 1)
-}
+if (process.argv[1] === import.meta.filename) await setUp()

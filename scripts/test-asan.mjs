@@ -2,11 +2,12 @@
 // Runs the JavaScript tests on an addon that AddressSanitizer watches: it ends the process at the first access to
 // memory that is not ours, or not any more. Needs a nightly Rust, and gcc's libasan (Debian: it comes with gcc).
 //
-// Arguments are specs; without any, all are run.
+// Arguments name specs; without any, all are run.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { SPECS } from './specs.mjs'
+import { run } from './command.mjs'
+import { runSpecs, specs } from './specs.mjs'
 
 process.chdir(join(import.meta.dirname, '..'))
 
@@ -21,7 +22,7 @@ if (!existsSync(runtime)) throw new Error('the runtime of AddressSanitizer is mi
 // For this target only: what runs during the build, such as macros, has no runtime to go with it.
 const what = ['--lib', '--example', 'use_after_free', '--features', 'node']
 const build = ['+nightly', 'build', ...what, '--target', host, '--target-dir', TARGET]
-run('cargo', build, { RUSTFLAGS: '-Zsanitizer=address -Copt-level=1' })
+await run('cargo', build, { RUSTFLAGS: '-Zsanitizer=address -Copt-level=1' })
 copyFileSync(join(TARGET, host, 'debug/libpg_generations.so'), ADDON)
 copyFileSync(join(TARGET, host, 'debug/examples/libuse_after_free.so'), PLANTED)
 
@@ -34,7 +35,7 @@ const watched = {
 }
 const loads =
   "process.exit(require('node:fs').readFileSync('/proc/self/maps', 'utf8').includes('asan/pg-gen') ? 0 : 1)"
-run('node', ['-e', `require(${JSON.stringify(process.cwd())}); ${loads}`], watched)
+await run('node', ['-e', `require(${JSON.stringify(process.cwd())}); ${loads}`], watched)
 
 // What finds nothing has to be able to find something.
 const planted = spawnSync('node', ['-e', `require(${JSON.stringify(PLANTED)}).useAfterFree()`], {
@@ -45,13 +46,4 @@ if (planted.status === 0 || !planted.stderr.includes('heap-use-after-free')) {
   throw new Error(`the planted error was not noticed: ${planted.stderr}`)
 }
 
-const specs = process.argv.length > 2 ? process.argv.slice(2) : SPECS
-const options = ['--test-reporter=spec', '--test-concurrency=2', '--test-timeout=600000']
-run('node', ['--import', 'tsx', '--test', ...options, ...specs], watched)
-
-/** @param {string} program @param {string[]} args @param {Record<string, string>} env */
-function run(program, args, env) {
-  const { status, error } = spawnSync(program, args, { stdio: 'inherit', env: { ...process.env, ...env } })
-  if (error) throw error
-  if (status !== 0) process.exit(status ?? 1)
-}
+process.exitCode = await runSpecs(specs(process.argv.slice(2)), [], watched)

@@ -1,16 +1,16 @@
 // @ts-check
 // Runs all that talks to a server on each supported major version of PostgreSQL, or on those that are named:
 //
-//   npm run test:servers
-//   npm run test:servers -- 14 17
+//   npm run more servers
+//   npm run more servers 14 17
 //
 // With --older, on all but the one that everything else runs on; with --short, only what depends on the server.
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { status } from './command.mjs'
 import { MAJORS, NEWEST, installServers } from './servers.mjs'
-import { SPECS, specsIn } from './specs.mjs'
+import { runSpecs, specs } from './specs.mjs'
 
 process.chdir(join(import.meta.dirname, '..'))
 
@@ -39,47 +39,28 @@ const named = positionals.length > 0 ? positionals : MAJORS
 const majors = named.filter((major) => !values.older || major !== NEWEST)
 installServers(majors)
 
-/** @type {[program: string, args: string[]][]} */
-const suites = values.short
-  ? [
-      ['cargo', ['test', '--no-fail-fast', '--test', 'listener']],
-      [
-        process.execPath,
-        runner(
-          2,
-          SPECS.filter((path) => SHORT.includes(basename(path, '.spec.ts'))),
-        ),
-      ],
-    ]
-  : [
-      ['cargo', ['test', '--no-fail-fast', '--test', 'listener', '--test', 'tools']],
-      [process.execPath, runner(2, talkingToServers(SPECS))],
-      [process.execPath, runner(1, talkingToServers(specsIn('__test__/tools')))],
-    ]
+const suites = values.short ? ['listener'] : ['listener', 'tools']
+const some = values.short ? specs(SHORT) : specs().filter(talksToServers)
+const tools = values.short ? [] : specs(['__test__/tools/']).filter(talksToServers)
 
-const failed = majors.filter((major) => {
+const failed = []
+for (const major of majors) {
   console.log(`\n> PostgreSQL ${major}`)
+  const rounds = process.env.CHAOS_ROUNDS ?? (values.short ? '30' : undefined)
   // A server of the user's would be tested once for each.
-  const env = {
-    CHAOS_ROUNDS: values.short ? '30' : undefined,
-    ...process.env,
-    POSTGRES_MAJOR: major,
-    DATABASE_URL: '',
-  }
-  const statuses = suites.map(([program, args]) => spawnSync(program, args, { env, stdio: 'inherit' }).status)
-  return statuses.some((status) => status !== 0)
-})
+  const env = { POSTGRES_MAJOR: major, DATABASE_URL: '', CHAOS_ROUNDS: rounds }
+  const cargo = ['test', '--no-fail-fast', ...suites.flatMap((suite) => ['--test', suite])]
+  const statuses = [
+    await status('cargo', cargo, env),
+    await runSpecs(some, [], env),
+    tools.length > 0 ? await runSpecs(tools, ['--test-concurrency=1'], env) : 0,
+  ]
+  if (statuses.some((code) => code !== 0)) failed.push(major)
+}
 if (failed.length > 0) console.error(`failed on PostgreSQL ${failed.join(', ')}`)
 process.exitCode = failed.length
 
-/** @param {number} concurrency @param {string[]} specs @returns {string[]} */
-function runner(concurrency, specs) {
-  const limits = [`--test-concurrency=${concurrency}`, '--test-timeout=600000']
-  return ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits, ...specs]
-}
-
-/** @param {string[]} specs @returns {string[]} */
-function talkingToServers(specs) {
-  const talks = /\/(postgres|strict|listening|subscribing|run|cluster)'/
-  return specs.filter((path) => talks.test(readFileSync(path, 'utf8')))
+/** @param {string} path */
+function talksToServers(path) {
+  return /\/(postgres|strict|listening|subscribing|run|cluster)'/.test(readFileSync(path, 'utf8'))
 }

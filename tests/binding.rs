@@ -29,7 +29,7 @@ fn every_function_of_the_binding_catches_panics() {
 }
 
 /// napi catches no panic in the callback of a thread-safe function, in a finalizer, nor in its own threads: it ends
-/// the process (`npm run test:panics`). So there is to be no code of ours, but for the drop of a handle.
+/// the process (`npm run more panics`). So there is to be no code of ours, but for the drop of a handle.
 #[test]
 fn nothing_of_ours_runs_where_napi_catches_no_panic() {
     let forbidden = [

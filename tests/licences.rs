@@ -32,5 +32,5 @@ fn every_crate_in_the_binary_is_named_with_its_licence() {
         }
     }
     assert!(crates > 50, "{tree}");
-    assert!(missing.is_empty(), "npm run licences: {missing:?} missing");
+    assert!(missing.is_empty(), "npm run more licences: {missing:?} missing");
 }

@@ -1,7 +1,7 @@
 // A million invalidations as fast as PostgreSQL sends them, whatever JavaScript is doing: every one is counted, every
 // check is right, and neither this process nor the server keeps anything of them.
 //
-// STORM_URLS sets how many (npm run test:storm: twenty million).
+// STORM_URLS sets how many (npm run more storm: twenty million).
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import {

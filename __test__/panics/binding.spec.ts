@@ -1,4 +1,4 @@
-// Real panics in a real addon: every one becomes an error, and the process goes on. Run by `npm run test:panics`, which
+// Real panics in a real addon: every one becomes an error, and the process goes on. Run by `npm run more panics`, which
 // builds tests/addons/panics.rs, the addon that panics.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

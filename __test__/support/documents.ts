@@ -13,7 +13,7 @@ export interface Block {
 /** The documents, by their paths. */
 export function pages(): string[] {
   const docs = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))
-  return ['README.md', 'CONTRIBUTING.md', 'DESIGN.md', ...docs.map((name) => `docs/${name}`)]
+  return ['README.md', 'CONTRIBUTING.md', ...docs.map((name) => `docs/${name}`)]
 }
 
 /** What a link into a page can point to: its headings, as GitHub names them, and anchors of its own. */

@@ -1,7 +1,7 @@
 // PostgreSQL's own analysis of a statement, as far as it tells which functions, operators, types and relations it uses.
 
 /** A call of a function or an aggregate, by the object identifiers of it and of its arguments' types. */
-export interface Call {
+interface Call {
   oid: number
   argumentTypes: number[]
 }

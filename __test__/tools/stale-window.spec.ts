@@ -1,5 +1,5 @@
 // Whatever goes wrong, the belief in an older snapshot ends without anybody's help, and for good. How long it lasts is
-// measured by `npm run measure:stale-window`, which makes these faults as well.
+// measured by `npm run more stale-window`, which makes these faults as well.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { GenerationCounters, type ListenerEvent } from 'pg-generations'

@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const sender = new Sender(server.url)
   const report: Report = {
     machine: before,
-    command: command(values.sweep, process.argv.slice(2)),
+    command: command(process.argv.slice(2)),
     rounds,
     scale,
     rows: [],
@@ -85,9 +85,8 @@ async function versionOf({ url }: PostgresServer): Promise<string> {
 }
 
 /** As one would type it. */
-function command(isSweep: boolean, args: string[]): string {
-  const others = args.filter((arg) => arg !== '--sweep')
-  return [`npm run bench${isSweep ? ':sweep' : ''}`, ...(others.length ? ['--', ...others] : [])].join(' ')
+function command(args: string[]): string {
+  return ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' ')
 }
 
 function choose(rows: Record<string, Row>, only: string | undefined): [string, Row][] {

@@ -22,7 +22,7 @@ export interface Kind {
   measure: (stage: Stage, rounds: number) => Promise<Outcome | string>
 }
 
-export interface Stage {
+interface Stage {
   server: PostgresServer
   timings: Timings
 }

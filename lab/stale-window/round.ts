@@ -5,7 +5,7 @@ import { type Scene, type Subject, pass } from './scene'
 
 const RECOVERY_MS = 20_000
 
-export interface Round {
+interface Round {
   /** How long after the acknowledgement a check last said "unchanged"; 0 if none did. */
   staleMs: number
   /** What the first check said that did not. */

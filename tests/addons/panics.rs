@@ -1,4 +1,4 @@
-//! The addon with functions that panic, for `npm run test:panics`.
+//! The addon with functions that panic, for `npm run more panics`.
 //!
 //! It links the package's own binding, and what it makes can be handed to the functions that the package calls. So
 //! the package needs no hook for being tested.

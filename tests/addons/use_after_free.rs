@@ -1,4 +1,4 @@
-//! An addon that reads memory which it has freed, for `npm run test:asan` to see that this would be noticed.
+//! An addon that reads memory which it has freed, for `npm run more asan` to see that this would be noticed.
 #![allow(missing_docs, unsafe_code)]
 
 use napi_derive::napi;

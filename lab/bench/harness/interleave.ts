@@ -30,5 +30,5 @@ export function interleave<Name extends string>(
   return results
 }
 
-/** Keeps the engine from leaving out what nobody would see. */
+/** @public Exported so that the engine does not leave out calls without an effect. */
 export let sink = 0

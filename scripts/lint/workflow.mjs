@@ -9,7 +9,7 @@ const RUNNERS = ['ubuntu-24.04', 'ubuntu-24.04-arm', 'macos-15', 'macos-15-intel
 
 const file = '.github/workflows/ci.yml'
 const lint = await createLinter()
-const problems = lint(readFileSync(join(import.meta.dirname, '..', file), 'utf8'), file).filter(
+const problems = lint(readFileSync(join(import.meta.dirname, '../..', file), 'utf8'), file).filter(
   ({ kind, message }) =>
     kind !== 'runner-label' || !RUNNERS.some((runner) => message.startsWith(`label "${runner}" is unknown`)),
 )
