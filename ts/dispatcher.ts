@@ -160,7 +160,7 @@ export class Dispatcher {
   }
 
   #report(event: Report): void {
-    this.#tell(event)
+    this.#tell({ ...event, at: new Date(event.at) })
     if (event.type === 'malformed') this.#awaitMalformed(MALFORMED_INTERVAL_MS)
   }
 

@@ -82,6 +82,8 @@ impl Supervisor {
             let ended = guarded(|| runtime.block_on(attended(desk, requests, sessions.session(desk))));
             let error = match ended {
                 Ok(None) => return Ok(()),
+                // Nor does it undo what it comes from.
+                Err(_) if matches!(desk.borrow().life, Life::Ending(_)) => return Ok(()),
                 Ok(Some(Err(error))) | Err(error) => error,
             };
             sessions.current = None;
@@ -91,7 +93,7 @@ impl Supervisor {
                 Err(_) => sessions.pause(),
             };
             let paused = guarded(|| runtime.block_on(async { attended(desk, requests, sleep(pause)).await }));
-            if let Ok(None) = paused {
+            if matches!(paused, Ok(None)) || matches!(desk.borrow().life, Life::Ending(_)) {
                 return Ok(());
             }
         }

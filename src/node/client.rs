@@ -6,9 +6,9 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
-use super::date::ms;
 use super::feed::FeedHandle;
-use super::listener::{Handle, ListenerHandle, Weak};
+use super::listener::{Handle, ListenerHandle};
+use super::values::{Weak, ms};
 use crate::listen;
 use crate::queue::{Mail, Message, NotificationQueue};
 

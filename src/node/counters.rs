@@ -5,8 +5,8 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
-use super::listener::Failure;
 use super::text::Text;
+use super::values::Failure;
 use crate::generations::{self, GenerationCounters, Options, SharedError, Verdict, snapshot_from_f64};
 
 pub(super) type Handle = External<Arc<GenerationCounters>>;

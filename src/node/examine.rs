@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::connection::settings;
-use super::date::ms;
-use super::listener::{Failure, ListenerTimings};
+use super::listener::ListenerTimings;
+use super::values::{Failure, Strong, ms};
 use crate::error::Error as CoreError;
 use crate::listen::{self, Verified};
 use crate::payload;
-
-/// Keeps the event loop alive until it is dropped.
-type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
 
 /// What a server said.
 #[napi(object, object_from_js = false)]

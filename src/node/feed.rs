@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 
 use super::codec::ModuleCacheInvalidation;
 use super::counters::Handle as CountersHandle;
-use super::date::{Date, epoch_ms, ms};
-use super::listener::{Failure, Weak};
+use super::values::{Failure, Weak, epoch_ms, ms};
 use crate::feed::{Feed, FeedOptions, OnGap};
 use crate::generations::Attachment;
 use crate::malformed_throttle::MALFORMED_INTERVAL;
@@ -116,51 +115,19 @@ impl From<Answer> for SettledAnswer {
     }
 }
 
-/// One thing to do: an event to tell the user of, an invalidation to replay, or a promise to settle.
+/// One thing to do: an event to tell the user of, which happened at a point in time in milliseconds since 1970; an
+/// invalidation to replay; or a promise to settle.
 #[napi(object_from_js = false, discriminant = "type", discriminant_case = "lowercase")]
 pub enum FeedItem {
-    Listening {
-        #[napi(ts_type = "Date")]
-        at: Date,
-    },
-    Lost {
-        #[napi(ts_type = "Date")]
-        at: Date,
-        cause: String,
-        code: String,
-    },
-    Retrying {
-        #[napi(ts_type = "Date")]
-        at: Date,
-        attempt: u32,
-        cause: String,
-    },
-    Resynced {
-        #[napi(ts_type = "Date")]
-        at: Date,
-        gap_ms: f64,
-    },
-    Malformed {
-        #[napi(ts_type = "Date")]
-        at: Date,
-        payload: String,
-        count: f64,
-    },
-    Overflow {
-        #[napi(ts_type = "Date")]
-        at: Date,
-        dropped: f64,
-    },
-    Stopped {
-        #[napi(ts_type = "Date")]
-        at: Date,
-    },
-    Call {
-        invalidation: ModuleCacheInvalidation,
-    },
-    Answer {
-        answer: SettledAnswer,
-    },
+    Listening { at: f64 },
+    Lost { at: f64, cause: String, code: String },
+    Retrying { at: f64, attempt: u32, cause: String },
+    Resynced { at: f64, gap_ms: f64 },
+    Malformed { at: f64, payload: String, count: f64 },
+    Overflow { at: f64, dropped: f64 },
+    Stopped { at: f64 },
+    Call { invalidation: ModuleCacheInvalidation },
+    Answer { answer: SettledAnswer },
 }
 
 impl From<Item> for FeedItem {
@@ -168,7 +135,7 @@ impl From<Item> for FeedItem {
         let (at, report) = match item {
             Item::Call(invalidation) => return Self::Call { invalidation: invalidation.into() },
             Item::Answer(answer) => return Self::Answer { answer: answer.into() },
-            Item::Report { at, report } => (Date(at), report),
+            Item::Report { at, report } => (epoch_ms(at), report),
         };
         match report {
             Report::Listening => Self::Listening { at },

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::connection::settings;
-use super::date::epoch_ms;
 use super::feed::FeedHandle;
+use super::values::{Weak, duration, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::feed::Feed;
 use crate::listen::{self, Ask, Covers, Fence, InGap, Listener, SharedObserver, State, Timings};
@@ -44,29 +43,6 @@ impl Handle {
     ) -> Result<Listener> {
         let subscribed = self.listener.subscribe(channel, observer, duration(limit_ms));
         subscribed.map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
-    }
-}
-
-/// Does not keep the event loop alive: a running listener must not keep a process from ending.
-pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
-/// Why something failed.
-#[napi(object, object_from_js = false)]
-pub struct Failure {
-    /// Stable, for programs.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// PostgreSQL's five characters, if the server reported the error.
-    pub sql_state: Option<String>,
-}
-
-impl From<CoreError> for Failure {
-    fn from(error: CoreError) -> Self {
-        Self {
-            code: error.code().into(),
-            message: error.to_string(),
-            sql_state: error.sql_state().map(str::to_owned),
-        }
     }
 }
 
@@ -237,10 +213,6 @@ impl From<ListenerTimings> for Timings {
             reconnect_max_delay: duration(timings.reconnect_max_delay_ms),
         }
     }
-}
-
-pub(super) fn duration(ms: f64) -> Duration {
-    Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
 }
 
 fn question(ask: Function<'_, Question, ()>) -> Result<Ask> {
