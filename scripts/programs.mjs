@@ -73,13 +73,16 @@ export const PROGRAMS = {
       'cargo clippy --workspace --all-targets -- -D warnings',
       'cargo clippy --workspace --all-targets --features node -- -D warnings',
       'cargo clippy --lib --features node -- -D warnings -D unused-crate-dependencies',
-      'node scripts/lint/dev-crates.mjs',
+      'node scripts/lint/crates.mjs',
     ],
     needs: 'nothing',
   },
   'lint:docs': {
     what: "rustdoc, of what is public and, with the binding, of all of the crate's items",
-    commands: ['cargo doc --no-deps', 'cargo doc --no-deps --features node --document-private-items'],
+    commands: [
+      'cargo doc --workspace --no-deps',
+      'cargo doc --workspace --no-deps --features node --document-private-items',
+    ],
     env: { RUSTDOCFLAGS: '-D warnings' },
     needs: 'nothing',
   },

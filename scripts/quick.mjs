@@ -4,7 +4,7 @@
 import { copyFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { run } from './command.mjs'
-import { buildTypeScript, install, isBuilt, setUp } from './setup.mjs'
+import { buildTestkit, buildTypeScript, install, isBuilt, setUp } from './setup.mjs'
 import { runSpecs, specs } from './specs.mjs'
 
 const SPECS = ['codec', 'counters', 'listener', 'settings', 'shared-memory', 'stats', 'types']
@@ -18,4 +18,5 @@ await run('cargo', ['test', '--lib'])
 await run('cargo', ['build', '--lib', '--features', 'node'])
 copyFileSync(join(ADDON, '..', Object(LIBRARY)[process.platform] ?? 'libpg_generations.so'), ADDON)
 await buildTypeScript()
+await buildTestkit()
 process.exitCode = await runSpecs(specs(SPECS), [], { NAPI_RS_NATIVE_LIBRARY_PATH: ADDON })

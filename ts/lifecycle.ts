@@ -125,7 +125,7 @@ export class Lifecycle implements Member {
 }
 
 /** For callers that do not await: a rejection that is not handled would end the process. */
-export function handled<T>(promise: Promise<T>): Promise<T> {
+function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
 }
