@@ -237,7 +237,11 @@ type ConnectionEvent = {
 type ListenerEvent = {
   at: Date;
 } & (ConnectionEvent | {
-  /** A payload that is no invalidation. At most one such event a second. */type: 'malformed'; /** The first such payload since the last event, cut to 200 characters. */
+  /**
+   * A payload that is no invalidation, or one that could not be converted to UTF-8 and so invalidated everything. At
+   * most one such event a second.
+   */
+  type: 'malformed'; /** The first such payload since the last event, cut to 200 characters. */
   payload: string; /** How many there were since the last event. */
   count: number;
 } | {
@@ -322,11 +326,6 @@ interface ConnectionStats {
   since: Date;
   /** Times the connection was lost. */
   gaps: number;
-  /**
-   * How many of these were for a notification that could not be converted to UTF-8. They happen only in a database with
-   * another encoding.
-   */
-  undecodable: number;
   /** Times a lost connection was replaced. */
   reconnects: number;
   /** When the latest heartbeat came back. */
@@ -353,6 +352,11 @@ interface ListenerStats extends ConnectionStats {
   globalBumps: number;
   /** Payloads that were no invalidation. */
   malformed: number;
+  /**
+   * Payloads that could not be converted to UTF-8, each of which invalidated everything. They come only from a database
+   * with another encoding.
+   */
+  undecodable: number;
   /** When the latest notification arrived. */
   lastNotificationAt?: Date;
 }
@@ -374,7 +378,11 @@ type NotificationGap = {
   /** The connection was lost, and is there again. */reason: 'reconnected'; /** How long nothing was heard, in milliseconds. */
   gapMs: number;
 } | {
-  /** They came faster than JavaScript took them: more than `maxQueuedBytes` were waiting. */reason: 'overflow'; /** How many there were. */
+  /**
+   * They came faster than JavaScript took them, so that more than `maxQueuedBytes` were waiting; or they could not
+   * be converted to UTF-8.
+   */
+  reason: 'overflow'; /** How many there were. */
   dropped: number;
 });
 /** What happens to a {@link NotificationClient}. Every event has the time it happened `at`. */
@@ -386,7 +394,11 @@ type NotificationClientEvent = {
   error: unknown; /** The payload it was called with; absent if it was an `onGap`. */
   payload?: string;
 } | {
-  /** Notifications were dropped, because JavaScript did not take them in time; each `onGap` of the channel is told. */type: 'overflow'; /** The channel. */
+  /**
+   * Notifications were dropped, because JavaScript did not take them in time or they could not be converted to
+   * UTF-8; each `onGap` of the channel is told.
+   */
+  type: 'overflow'; /** The channel. */
   channel: string; /** How many. */
   dropped: number;
 });
@@ -396,7 +408,7 @@ interface NotificationClientStats extends ConnectionStats {
   channels: number;
   /** Notifications that arrived for handlers. Those that listeners on this connection heard are in their own stats. */
   notifications: number;
-  /** How many of them were dropped, because JavaScript did not take them in time. */
+  /** How many of them were dropped, because JavaScript did not take them in time or they could not be converted. */
   dropped: number;
 }
 //#endregion
@@ -703,7 +715,6 @@ type PublishedEvent = {
  * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
  * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
  * * `PGGEN_CONNECTION_LOST`: the connection ended.
- * * `PGGEN_UNDECODABLE`: a notification could not be converted from the database's encoding to UTF-8.
  * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
  * * `PGGEN_PANIC`: a bug in this package.
  * * `PGGEN_THREAD`: the operating system gave no thread.

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
-pub(crate) use self::classify::RuledOut;
-use self::classify::{describe, is_temporary, is_undecodable};
+use self::classify::{describe, is_temporary};
 
 /// Why a listener could not start, or lost its session.
 ///
@@ -128,19 +127,9 @@ pub enum Error {
     /// The connection ended without an error of its own.
     #[error("the connection was closed by the server")]
     ConnectionClosed,
-    /// A notification came that has no meaning in UTF-8: the server could not convert it from the database's encoding,
-    /// or did not try. Whatever else came with it is lost as well.
-    #[error(
-        "a notification cannot be converted from {encoding}, the encoding of the database, to UTF-8 ({}); every role \
-         that can connect can send one: only a database with the encoding UTF8 is safe from it",
-        describe(source)
-    )]
-    Undecodable {
-        /// The encoding of the database, as the server calls it.
-        encoding: String,
-        /// What the server said, or our decoder.
-        source: Arc<tokio_postgres::Error>,
-    },
+    /// What the server, or something on the way to it, sent is not PostgreSQL's protocol.
+    #[error("the connection was lost: the server sent {0}, which PostgreSQL's protocol does not have")]
+    Garbled(&'static str),
     /// Our own echo did not come back in time: the connection looks alive and delivers nothing.
     #[error("no echo came back within {} ms: the connection delivers nothing", .limit.as_millis())]
     HeartbeatTimeout {
@@ -199,8 +188,7 @@ impl Error {
             Self::Tls(_) => "PGGEN_TLS",
             Self::ServerUnavailable(_) => "PGGEN_SERVER_UNAVAILABLE",
             Self::Server(_) => "PGGEN_SERVER_ERROR",
-            Self::ConnectionLost(_) | Self::ConnectionClosed => "PGGEN_CONNECTION_LOST",
-            Self::Undecodable { .. } => "PGGEN_UNDECODABLE",
+            Self::ConnectionLost(_) | Self::ConnectionClosed | Self::Garbled(_) => "PGGEN_CONNECTION_LOST",
             Self::HeartbeatTimeout { .. } => "PGGEN_HEARTBEAT_TIMEOUT",
             Self::Panic(_) => "PGGEN_PANIC",
             Self::Thread(_) | Self::Gone => "PGGEN_THREAD",
@@ -215,14 +203,6 @@ impl Error {
     #[must_use]
     pub fn sql_state(&self) -> Option<&str> {
         self.postgres().and_then(tokio_postgres::Error::code).map(SqlState::code)
-    }
-
-    /// What ended a session that listens, in a database with this encoding, or a statement of it.
-    pub(crate) fn while_listening(error: tokio_postgres::Error, encoding: &str) -> Self {
-        if is_undecodable(&error) {
-            return Self::Undecodable { encoding: encoding.to_owned(), source: Arc::new(error) };
-        }
-        error.into()
     }
 
     /// Whether waiting may heal it. A first start gives up at once on what does not; a listener that has been
@@ -267,8 +247,7 @@ impl Error {
             | Self::PermissionDenied(e)
             | Self::ServerUnavailable(e)
             | Self::Server(e)
-            | Self::ConnectionLost(e)
-            | Self::Undecodable { source: e, .. } => Some(e),
+            | Self::ConnectionLost(e) => Some(e),
             Self::Explained { error, .. } => error.postgres(),
             _ => None,
         }

@@ -22,7 +22,6 @@ export type Coded<Code extends string> = { code: Code }
  * * `PGGEN_SERVER_UNAVAILABLE`: the server starts up, shuts down, or has no connection left.
  * * `PGGEN_SERVER_ERROR`: any other error the server reported; see `sqlState`.
  * * `PGGEN_CONNECTION_LOST`: the connection ended.
- * * `PGGEN_UNDECODABLE`: a notification could not be converted from the database's encoding to UTF-8.
  * * `PGGEN_HEARTBEAT_TIMEOUT`: no echo came back in time.
  * * `PGGEN_PANIC`: a bug in this package.
  * * `PGGEN_THREAD`: the operating system gave no thread.

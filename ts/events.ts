@@ -47,7 +47,10 @@ export type ConnectionEvent =
 export type ListenerEvent = { at: Date } & (
   | ConnectionEvent
   | {
-      /** A payload that is no invalidation. At most one such event a second. */
+      /**
+       * A payload that is no invalidation, or one that could not be converted to UTF-8 and so invalidated everything. At
+       * most one such event a second.
+       */
       type: 'malformed'
       /** The first such payload since the last event, cut to 200 characters. */
       payload: string
@@ -101,7 +104,7 @@ export function warner<Event extends { type: string }>(texts: Texts<Event>): (ev
 /** Tells the process of what an operator should know. */
 export const warn: (event: ListenerEvent) => void = warner({
   ...connectionTexts('invalidations'),
-  malformed: ({ payload, count }) => `ignored ${count} malformed payloads, the first: ${printable(payload)}`,
+  malformed: ({ payload, count }) => `${count} payloads could not be read, the first: ${printable(payload)}`,
   'handler-error': ({ error, payload }) =>
     `a bump of definitionLookup threw on ${printable(payload)}: ${messageOf(error)}`,
   overflow: ({ dropped }) => `${dropped} queued bumps were replaced by one bumpGlobalGeneration()`,

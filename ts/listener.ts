@@ -153,7 +153,8 @@ export class ModuleCacheInvalidationListener {
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
   stats(): ListenerStats {
     const counted = tally(this.#dispatcher.feed)
-    const { notifications, moduleBumps, realmBumps, globalBumps, malformed, lastNotificationAt } = counted
+    const { notifications, moduleBumps, realmBumps, globalBumps, malformed, undecodable } = counted
+    const { lastNotificationAt } = counted
     return {
       ...connectionStats(this.#lifecycle.state, counted),
       notifications,
@@ -161,6 +162,7 @@ export class ModuleCacheInvalidationListener {
       realmBumps,
       globalBumps,
       malformed,
+      undecodable,
       ...(lastNotificationAt !== undefined && { lastNotificationAt: new Date(lastNotificationAt) }),
     }
   }

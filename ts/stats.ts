@@ -10,11 +10,6 @@ export interface ConnectionStats {
   since: Date
   /** Times the connection was lost. */
   gaps: number
-  /**
-   * How many of these were for a notification that could not be converted to UTF-8. They happen only in a database with
-   * another encoding.
-   */
-  undecodable: number
   /** Times a lost connection was replaced. */
   reconnects: number
   /** When the latest heartbeat came back. */
@@ -42,6 +37,11 @@ export interface ListenerStats extends ConnectionStats {
   globalBumps: number
   /** Payloads that were no invalidation. */
   malformed: number
+  /**
+   * Payloads that could not be converted to UTF-8, each of which invalidated everything. They come only from a database
+   * with another encoding.
+   */
+  undecodable: number
   /** When the latest notification arrived. */
   lastNotificationAt?: Date
 }
@@ -49,21 +49,12 @@ export interface ListenerStats extends ConnectionStats {
 /** What a feed has counted, and the state of its run, as users are told of them. */
 export function connectionStats(
   { name, since }: { name: ListenerState; since: Date },
-  {
-    gaps,
-    undecodable,
-    reconnects,
-    lastEchoAt,
-    echoRoundTripMs,
-    backendPid,
-    server,
-  }: ReturnType<typeof tally>,
+  { gaps, reconnects, lastEchoAt, echoRoundTripMs, backendPid, server }: ReturnType<typeof tally>,
 ): ConnectionStats {
   return {
     state: name,
     since,
     gaps,
-    undecodable,
     reconnects,
     ...(lastEchoAt !== undefined && { lastEchoAt: new Date(lastEchoAt) }),
     ...(echoRoundTripMs !== undefined && { echoRoundTripMs }),

@@ -244,5 +244,5 @@ test('junk cannot pass for a line of the log, or talk to a terminal', async (t) 
   await sendAsStranger([`\n[PGGEN_LOST] forged\u001b[2J \u009b \u202e \u2028 \u{e0001} ${NUMBER}`], 1)
   assert.equal(await program.end(), 0, program.stderr)
   const shown = '\\u{a}[PGGEN_LOST] forged\\u{1b}[2J \\u{9b} \\u{202e} \\u{2028} \\u{e0001} 000000'
-  assert(program.stderr.includes(`ignored 1 malformed payloads, the first: ${shown}\n`), program.stderr)
+  assert(program.stderr.includes(`1 payloads could not be read, the first: ${shown}\n`), program.stderr)
 })

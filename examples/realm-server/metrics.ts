@@ -10,8 +10,8 @@ const COUNTED: [name: string, help: string, read: Read][] = [
   ['realm_bumps', 'Realms that notifications invalidated', (stats) => stats.realmBumps],
   ['global_bumps', 'Times a notification invalidated everything', (stats) => stats.globalBumps],
   ['malformed', 'Payloads that were no invalidation', (stats) => stats.malformed],
+  ['undecodable', 'Payloads that could not be converted to UTF-8', (stats) => stats.undecodable],
   ['gaps', 'Times the connection was lost', (stats) => stats.gaps],
-  ['undecodable', 'Times that was for a notification not to be converted', (stats) => stats.undecodable],
   ['reconnects', 'Times a lost connection was replaced', (stats) => stats.reconnects],
 ]
 

@@ -5,7 +5,6 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::str::Utf8Error;
 use std::sync::Arc;
 
 use rustls::CertificateError;
@@ -31,9 +30,6 @@ const NOT_RESOLVED_NOW: [&str; 2] = ["Temporary failure", "Try again"];
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(state) = error.code().cloned() else {
-            if let Some(&RuledOut(asked)) = inner(&error).and_then(|inner| inner.downcast_ref()) {
-                return Self::RuledOut { asked };
-            }
             if let Some(reason) = tls_refusal(&error) {
                 return Self::Tls(reason);
             }
@@ -58,22 +54,6 @@ impl From<tokio_postgres::Error> for Error {
             _ => Self::Server(error),
         }
     }
-}
-
-/// What the library's error is made of if the server asks for this, and it is ruled out.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is ruled out")]
-pub(crate) struct RuledOut(pub &'static str);
-
-/// Whether it is about a notification's bytes. It may come in place of a statement's own answer. An error about the
-/// statement's bytes has a position in it: names that the encoding may not have are sent as escapes.
-pub(super) fn is_undecodable(error: &tokio_postgres::Error) -> bool {
-    if let Some(db) = error.as_db_error() {
-        let unconvertible = [SqlState::UNTRANSLATABLE_CHARACTER, SqlState::CHARACTER_NOT_IN_REPERTOIRE];
-        return unconvertible.contains(db.code()) && db.position().is_none();
-    }
-    // Of SQL_ASCII nothing is converted; the library finds out.
-    inner(error).is_some_and(|inner| inner.is::<Utf8Error>())
 }
 
 /// Whether the resolver could not be asked, and not whether it knew no such name.

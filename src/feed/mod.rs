@@ -58,10 +58,10 @@ pub struct Tally {
     pub global_bumps: u64,
     /// Payloads that are no invalidation.
     pub malformed: u64,
+    /// Payloads that cannot be converted to UTF-8, each of which counts as a global invalidation.
+    pub undecodable: u64,
     /// Times a session was lost.
     pub gaps: u64,
-    /// How many of them were for a notification that could not be converted to UTF-8.
-    pub undecodable: u64,
     /// Times a lost session was replaced.
     pub reconnects: u64,
     /// When the latest notification came.
@@ -195,6 +195,19 @@ impl Feed {
             Some(Invalidation::Global) => tally.global_bumps += 1,
             None => tally.malformed += 1,
         }
+    }
+
+    /// Something was invalidated, and there is no telling what.
+    fn undecodable(&self, payload: &[u8]) {
+        self.count(Some(&Invalidation::Global));
+        self.tally.lock().undecodable += 1;
+        self.bump(&Invalidation::Global);
+        if self.queue_calls {
+            self.queue.call(Invalidation::Global);
+        }
+        let shown = String::from_utf8_lossy(payload);
+        let report = self.malformed.lock().note(&shown, Instant::now());
+        self.report_if_any(report);
     }
 
     fn connected(&self, backend_pid: i32, server: Option<&str>) {

@@ -37,6 +37,7 @@ impl Observer for FeedObserver {
                 Ok(_) => {}
                 Err(report) => feed.report_if_any(report),
             },
+            Event::Undecodable { payload, .. } => feed.undecodable(payload),
             Event::Echo { round_trip, at } => {
                 let mut tally = feed.tally.lock();
                 tally.last_echo = Some(at);
@@ -60,12 +61,7 @@ impl Observer for FeedObserver {
                     guard.lost();
                 }
                 feed.disconnected();
-                let undecodable = u64::from(matches!(error, Error::Undecodable { .. }));
-                {
-                    let mut tally = feed.tally.lock();
-                    tally.gaps += 1;
-                    tally.undecodable += undecodable;
-                }
+                feed.tally.lock().gaps += 1;
                 feed.queue.report(lost(error));
             }
             Event::Retrying { attempt, error } => {

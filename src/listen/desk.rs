@@ -212,8 +212,10 @@ impl Desk {
 /// Hands on what is read from the connection.
 impl Observer for RefCell<Desk> {
     fn event(&self, event: Event<'_>) {
-        if let Event::Notification { channel, .. } = event {
-            self.borrow().subscriptions.hear(channel, event);
+        match event {
+            Event::Notification { channel, .. } => self.borrow().subscriptions.hear(Some(channel), event),
+            Event::Undecodable { channel, .. } => self.borrow().subscriptions.hear(channel, event),
+            _ => {}
         }
     }
 }

@@ -14,7 +14,6 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::authentication::{Guarded, Methods};
 use super::connect::Target;
 use super::thread;
 use crate::error::Error;
@@ -86,7 +85,8 @@ async fn connect(address: &Address, patience: Duration) -> io::Result<Box<dyn St
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What bytes go over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connected socket whose shutdown waits until the server has closed its end too.
@@ -95,13 +95,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// `pg_stat_activity`, its LISTEN is gone, and its connection slot is free.
 pub(super) struct Socket(Box<dyn Stream>);
 
+#[cfg(test)]
 impl Socket {
-    /// A socket on which a request for any other way to log in is an error; see [`Guarded::new`].
-    pub fn guarded(self, methods: Option<Methods>, awaits_tls: bool) -> Self {
-        match methods {
-            None => self,
-            Some(_) => Self(Box::new(Guarded::new(self.0, methods, awaits_tls))),
-        }
+    pub fn of(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Box::new(stream))
     }
 }
 

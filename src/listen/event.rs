@@ -38,6 +38,13 @@ pub enum Event<'a> {
         /// The backend that sent it.
         process_id: i32,
     },
+    /// A notification that cannot be converted to UTF-8 arrived.
+    Undecodable {
+        /// Its channel; `None` if it is the channel's name that cannot be converted.
+        channel: Option<&'a str>,
+        /// Its payload, as it was sent.
+        payload: &'a [u8],
+    },
     /// A heartbeat came back.
     Echo {
         /// From sending to receiving.

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::tls::TlsConnect;
-use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::authentication::GuardedTls;
 use super::connect::{Settings, Target};
-use super::dial::{Address, Socket, dial, resolve};
-use super::inbox::{Deaf, Inbox};
+use super::dial::{Address, dial, resolve};
 use super::lineage::{Lineage, Position};
+use super::reader::{Deaf, Reader};
 use super::tls::{Connector, Verified};
 use super::{sql, thread};
 use crate::error::Error;
@@ -29,7 +27,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_millis(800);
 /// A connection that is logged in.
 pub(super) struct Login {
     pub client: Client,
-    pub inbox: Inbox,
+    pub reader: Reader,
     /// The process id of the server's backend.
     pub backend_pid: i32,
     /// What server this is, if it says; see [`sql::IDENTITY`].
@@ -106,33 +104,27 @@ impl Login {
     }
 
     async fn log_in(settings: &Settings, server: Server) -> Result<Self, Error> {
-        let Some(tls) = &server.tls else {
-            return Self::log_in_over(settings, server, SslMode::Disable, NoTls).await;
-        };
-        let handshake = GuardedTls { handshake: tls.handshake(&server.host), methods: settings.methods };
-        if !tls.optional {
-            return Self::log_in_over(settings, server, SslMode::Require, handshake).await;
-        }
-        match Self::log_in_over(settings, server.clone(), SslMode::Prefer, handshake).await {
-            // It has TLS, and does not take us over it.
-            Err(error) if error.precedes_login() => {
-                Self::log_in_over(settings, server, SslMode::Disable, NoTls).await
-            }
-            outcome => outcome,
+        match &server.tls {
+            None => Self::log_in_over(settings, server, SslMode::Disable).await,
+            Some(tls) if !tls.optional => Self::log_in_over(settings, server, SslMode::Require).await,
+            Some(_) => match Self::log_in_over(settings, server.clone(), SslMode::Prefer).await {
+                // It has TLS, and does not take us over it.
+                Err(error) if error.precedes_login() => {
+                    Self::log_in_over(settings, server, SslMode::Disable).await
+                }
+                outcome => outcome,
+            },
         }
     }
 
-    async fn log_in_over<T>(settings: &Settings, server: Server, mode: SslMode, tls: T) -> Result<Self, Error>
-    where
-        T: TlsConnect<Socket, Stream: Send + 'static>,
-    {
+    async fn log_in_over(settings: &Settings, server: Server, mode: SslMode) -> Result<Self, Error> {
         let mut config = settings.login().await?;
         config.ssl_mode(mode);
+        let handshake = server.tls.as_ref().map(|tls| tls.handshake(&server.host));
         let socket = dial(&server.address, settings.timings.heartbeat_timeout).await?;
-        let socket = socket.guarded(settings.methods, mode != SslMode::Disable);
-        let (client, connection) = config.connect_raw(socket, tls).await?;
-        check_version(&connection, &server.address)?;
-        Ok(Self { client, inbox: Inbox::new(connection), backend_pid: 0, identity: None, server })
+        let (client, reader) = Reader::log_in(socket, handshake, &config, settings.methods).await?;
+        check_version(reader.parameter("server_version"), &server.address)?;
+        Ok(Self { client, reader, server, backend_pid: 0, identity: None })
     }
 
     /// Learns our backend's process id and the server's identity, and passes over a server that cannot serve.
@@ -190,7 +182,7 @@ impl Login {
     /// The first row of what the server answers. For a session that does not listen yet.
     pub async fn first_row(&mut self, query: &str) -> Result<Option<SimpleQueryRow>, Error> {
         let query = sql::isolated(query);
-        let messages = self.inbox.during(&Deaf, self.client.simple_query(&query)).await??;
+        let messages = self.reader.during(&Deaf, self.client.simple_query(&query)).await??;
         Ok(messages.into_iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -199,10 +191,10 @@ impl Login {
 
     /// Ends the session politely, as far as the network lets us.
     pub async fn close(self) {
-        let Self { client, mut inbox, .. } = self;
+        let Self { client, mut reader, .. } = self;
         // The library sends Terminate when its client is dropped; the socket then waits for the server's close.
         drop(client);
-        let _ = timeout(GOODBYE_LIMIT, inbox.until_closed()).await;
+        let _ = timeout(GOODBYE_LIMIT, reader.until_closed()).await;
     }
 }
 
@@ -223,7 +215,7 @@ fn passed_over(earlier: Option<Error>, error: Error) -> Result<Error, Error> {
 /// Runs one statement on a connection of its own, to the same server.
 pub(super) async fn send_once(settings: &Settings, server: &Server, statement: &str) -> Result<(), Error> {
     let mut peer = Login::log_in(settings, server.clone()).await?;
-    let sent = peer.inbox.during(&Deaf, peer.client.batch_execute(statement)).await;
+    let sent = peer.reader.during(&Deaf, peer.client.batch_execute(statement)).await;
     peer.close().await;
     Ok(sent??)
 }
@@ -247,11 +239,7 @@ pub(super) async fn limited<T>(
     timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }
 
-fn check_version<T>(connection: &Connection<Socket, T>, address: &Address) -> Result<(), Error>
-where
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let version = connection.parameter("server_version").unwrap_or_default();
+fn check_version(version: &str, address: &Address) -> Result<(), Error> {
     let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
     match version[..digits].parse::<u32>() {
         Ok(major) if major < OLDEST_SERVER => {

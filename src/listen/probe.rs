@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::connect::Settings;
-use super::inbox::Deaf;
 use super::lineage::Lineage;
 use super::login::{Login, limited};
+use super::reader::Deaf;
 use super::session::Session;
 use super::thread::{self, panic_text};
 use super::tls::Verified;

@@ -1,6 +1,6 @@
 //! A session that listens: LISTEN, the proof that it delivers, heartbeats, and what is asked meanwhile.
 //!
-//! Whatever the session waits for, it goes on reading its [`Inbox`](super::inbox::Inbox), also in the middle of a
+//! Whatever the session waits for, it goes on reading its [`Reader`](super::reader::Reader), also in the middle of a
 //! heartbeat.
 
 use std::cell::RefCell;
@@ -52,7 +52,7 @@ impl Session {
             && (error.sql_state().is_some() || matches!(error, Error::ListenSwallowed { .. }))
         {
             let reset =
-                self.login.inbox.during(observer, self.login.client.batch_execute(sql::RESET_SESSION));
+                self.login.reader.during(observer, self.login.client.batch_execute(sql::RESET_SESSION));
             let _ = timeout(settings.timings.heartbeat_timeout, reset).await;
         }
         outcome
@@ -67,20 +67,20 @@ impl Session {
         let address = &server.address;
         let statements = format!(
             "{}; {}",
-            sql::prepare_session(lock_timeout(settings), patience(settings)),
+            sql::prepare_session(lock_timeout(settings), patience(settings), self.login.reader.encoding()),
             sql::listen(
-                self.present.iter().map(String::as_str).chain([self.login.inbox.echo_channel()]),
-                self.login.inbox.encoding()
+                self.present.iter().map(String::as_str).chain([self.login.reader.echo_channel()]),
+                self.login.reader.encoding()
             )
         );
-        let subscribe = self.login.inbox.answer(observer, self.login.client.batch_execute(&statements));
+        let subscribe = self.login.reader.answer(observer, self.login.client.batch_execute(&statements));
         limited(address, "LISTEN", settings.attempt_timeout, subscribe).await?;
 
-        let nonce = self.login.inbox.expect(None);
-        let proof = sql::notify_within(lock_timeout(settings), self.login.inbox.echo_channel(), &nonce);
+        let nonce = self.login.reader.expect(None);
+        let proof = sql::notify_within(lock_timeout(settings), self.login.reader.echo_channel(), &nonce);
         let send = send_once(settings, &server, &proof);
         let sent = limited(address, "the proof of LISTEN", settings.attempt_timeout, async {
-            self.login.inbox.during(observer, send).await?
+            self.login.reader.during(observer, send).await?
         })
         .await;
         let limit = settings.timings.heartbeat_timeout;
@@ -90,7 +90,7 @@ impl Session {
             }
             return Err(error);
         }
-        if let Ok(heard) = timeout(limit, self.login.inbox.until_heard(&nonce, observer)).await {
+        if let Ok(heard) = timeout(limit, self.login.reader.until_heard(&nonce, observer)).await {
             return heard;
         }
         // Silence alone could be a dead connection or a slow one. The nonce was committed before this echo is sent, so
@@ -98,7 +98,7 @@ impl Session {
         // idle any more.
         self.echo(observer, limit).await?;
         let address = address.to_string();
-        if !self.login.inbox.expects(&nonce) {
+        if !self.login.reader.expects(&nonce) {
             return Err(Error::Timeout { address, step: "the proof of LISTEN", limit });
         }
         Err(Error::ListenSwallowed { address })
@@ -120,7 +120,7 @@ impl Session {
                         work = Desk::work(desk, &self.present) => work,
                     }
                 };
-                match self.login.inbox.during(desk, work).await? {
+                match self.login.reader.during(desk, work).await? {
                     Work::Fence(Covers::Acknowledged) => self.round_trip(limit, desk).await?,
                     Work::Channel(command) => self.obey(command, limit, desk).await?,
                     Work::Fence(Covers::Released) | Work::Heartbeat => break,
@@ -183,7 +183,7 @@ impl Session {
         match command {
             ChannelCommand::Listen(channel) => {
                 match self
-                    .say(&sql::listen([channel.as_str()], self.login.inbox.encoding()), limit, desk)
+                    .say(&sql::listen([channel.as_str()], self.login.reader.encoding()), limit, desk)
                     .await
                 {
                     Ok(()) => {
@@ -198,7 +198,7 @@ impl Session {
                 }
             }
             ChannelCommand::Unlisten(channel) => {
-                self.say(&sql::unlisten(&channel), limit, desk).await?;
+                self.say(&sql::unlisten(&channel, self.login.reader.encoding()), limit, desk).await?;
                 self.present.remove(&channel);
                 desk.borrow_mut().subscriptions.left(&channel);
             }
@@ -208,7 +208,7 @@ impl Session {
     }
 
     async fn say(&mut self, statement: &str, limit: Duration, observer: &dyn Observer) -> Result<(), Error> {
-        let said = self.login.inbox.answer(observer, self.login.client.batch_execute(statement));
+        let said = self.login.reader.answer(observer, self.login.client.batch_execute(statement));
         timeout(limit, said).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }))
     }
 
@@ -224,14 +224,14 @@ impl Session {
     /// by then everything committed before it was sent has been handed to the observer.
     pub async fn echo(&mut self, observer: &dyn Observer, limit: Duration) -> Result<Duration, Error> {
         let started = Instant::now();
-        let nonce = self.login.inbox.expect(Some(self.login.backend_pid));
-        let statement = sql::notify(self.login.inbox.echo_channel(), &nonce);
+        let nonce = self.login.reader.expect(Some(self.login.backend_pid));
+        let statement = sql::notify(self.login.reader.echo_channel(), &nonce);
         let round_trip = async {
-            self.login.inbox.answer(observer, self.login.client.batch_execute(&statement)).await?;
-            self.login.inbox.until_heard(&nonce, observer).await
+            self.login.reader.answer(observer, self.login.client.batch_execute(&statement)).await?;
+            self.login.reader.until_heard(&nonce, observer).await
         };
         let outcome = timeout(limit, round_trip).await.unwrap_or(Err(Error::HeartbeatTimeout { limit }));
-        self.login.inbox.forget(&nonce);
+        self.login.reader.forget(&nonce);
         outcome.map(|()| started.elapsed())
     }
 }

@@ -15,9 +15,13 @@ const CATALOG_ONLY: &str = "search_path = pg_catalog, pg_temp";
 /// Makes the session one that may idle for ever, waits for no lock long, and holds up nothing: a client that has not
 /// read for `patience` is given up, since what waits for it fills the queue of notifications, which all sessions share.
 /// A Unix socket has no such limit.
-pub(super) fn prepare_session(lock_timeout: Duration, patience: Duration) -> String {
+///
+/// The server converts text from `encoding`, that of the database, to UTF-8, and ends what it is doing where that fails, as
+/// it may with anything that a client has sent. So from others it is to convert nothing.
+pub(super) fn prepare_session(lock_timeout: Duration, patience: Duration, encoding: &str) -> String {
+    let raw = if encoding == "UTF8" { "" } else { "SET client_encoding = SQL_ASCII; " };
     format!(
-        "SET {CATALOG_ONLY}; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}; \
+        "{raw}SET {CATALOG_ONLY}; SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = {}; \
          SET tcp_user_timeout = {}",
         milliseconds(lock_timeout),
         milliseconds(patience)
@@ -31,7 +35,7 @@ fn milliseconds(duration: Duration) -> u128 {
 
 /// Takes back what [`prepare_session`] and [`listen`] did. Behind a pooler the session goes on with someone else.
 pub(super) const RESET_SESSION: &str = "UNLISTEN *; RESET search_path; RESET idle_session_timeout; \
-    RESET statement_timeout; RESET lock_timeout; RESET tcp_user_timeout";
+    RESET statement_timeout; RESET lock_timeout; RESET tcp_user_timeout; RESET client_encoding";
 
 /// A query for a session that is not [prepared](prepare_session) and is to stay as it is.
 pub(super) fn isolated(query: &str) -> String {
@@ -78,8 +82,8 @@ pub(super) fn listen<'a>(channels: impl IntoIterator<Item = &'a str>, encoding: 
         .join("; ")
 }
 
-/// A name that the encoding may not have is written in ASCII, with escapes: then the server's error has a position,
-/// which tells it from the error of a notification.
+/// In a session whose text the server does not convert, only ASCII with escapes stands for the same name in every
+/// encoding.
 fn name_of_channel(channel: &str, encoding: &str) -> String {
     if channel.is_ascii() || encoding == "UTF8" || encoding == "SQL_ASCII" {
         return escape_identifier(channel);
@@ -97,8 +101,8 @@ fn name_of_channel(channel: &str, encoding: &str) -> String {
 }
 
 /// Ends the subscription to a channel.
-pub(super) fn unlisten(channel: &str) -> String {
-    format!("UNLISTEN {}", escape_identifier(channel))
+pub(super) fn unlisten(channel: &str, encoding: &str) -> String {
+    format!("UNLISTEN {}", name_of_channel(channel, encoding))
 }
 
 /// So many bytes has the longest name that PostgreSQL keeps whole (`NAMEDATALEN - 1`).
@@ -169,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_channel_is_left_by_the_name_it_was_subscribed_by() {
-        assert_eq!(unlisten(r#"od"d; --"#), r#"UNLISTEN "od""d; --""#);
+        assert_eq!(unlisten("é", "LATIN1"), r#"UNLISTEN U&"\+0000e9""#);
+        assert_eq!(unlisten(r#"od"d; --"#, "UTF8"), r#"UNLISTEN "od""d; --""#);
     }
 
     #[test]
@@ -190,8 +195,9 @@ mod tests {
 
     #[test]
     fn no_time_out_is_zero_which_would_mean_none_or_more_than_a_setting_takes() {
-        let prepared =
-            |millis| prepare_session(Duration::from_millis(millis), Duration::from_millis(2 * millis));
+        let prepared = |millis| {
+            prepare_session(Duration::from_millis(millis), Duration::from_millis(2 * millis), "UTF8")
+        };
         for (millis, lock, user) in [(0, 1, 1), (1_250, 1_250, 2_500), (i32::MAX as u64, i32::MAX, i32::MAX)]
         {
             let settings = format!("lock_timeout = {lock}; SET tcp_user_timeout = {user}");

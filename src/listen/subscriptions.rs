@@ -92,8 +92,12 @@ impl Subscriptions {
         kept.filter_map(|subscription| subscription.channel.clone()).collect()
     }
 
-    /// Hands a notification on to those that have its channel.
-    pub fn hear(&self, channel: &str, notification: Event<'_>) {
+    /// Hands a notification on to those that have its channel; where that cannot be read, to all that may have it.
+    pub fn hear(&self, channel: Option<&str>, notification: Event<'_>) {
+        let Some(channel) = channel else {
+            let routes = self.routes.iter().filter(|(channel, _)| !channel.is_ascii());
+            return routes.flat_map(|(_, states)| states).for_each(|state| state.hear(notification));
+        };
         for state in self.routes.get(channel).into_iter().flatten() {
             state.hear(notification);
         }

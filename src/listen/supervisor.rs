@@ -202,7 +202,7 @@ mod tests {
 
     use super::super::desk::Command;
     use super::super::fence::{Covers, Fence, InGap};
-    use super::super::inbox::Deaf;
+    use super::super::reader::Deaf;
     use super::super::state::SubscriptionState;
     use super::super::subscriptions::Phase;
     use super::super::waiter::Waiter;

@@ -168,10 +168,10 @@ pub struct FeedTally {
     pub global_bumps: f64,
     /// Payloads that are no invalidation.
     pub malformed: f64,
+    /// Payloads that cannot be converted to UTF-8.
+    pub undecodable: f64,
     /// Sessions lost.
     pub gaps: f64,
-    /// Sessions lost for a notification that could not be converted.
-    pub undecodable: f64,
     /// Sessions replaced.
     pub reconnects: f64,
     /// The latest notification.
@@ -196,8 +196,8 @@ pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally
         realm_bumps: tally.realm_bumps as f64,
         global_bumps: tally.global_bumps as f64,
         malformed: tally.malformed as f64,
-        gaps: tally.gaps as f64,
         undecodable: tally.undecodable as f64,
+        gaps: tally.gaps as f64,
         reconnects: tally.reconnects as f64,
         last_notification_at: tally.last_notification.map(epoch_ms),
         last_echo_at: tally.last_echo.map(epoch_ms),

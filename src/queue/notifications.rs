@@ -35,7 +35,7 @@ pub enum Message {
     },
     /// Nothing was heard for so long; it is again.
     Gap(Duration),
-    /// So many notifications arrived for which there was no room.
+    /// So many notifications arrived for which there was no room, or that cannot be converted to UTF-8.
     Overflow(u64),
 }
 
@@ -44,7 +44,7 @@ pub enum Message {
 pub struct MailTally {
     /// Notifications that arrived, for all subscriptions together.
     pub notifications: u64,
-    /// How many of them were dropped for want of room.
+    /// How many of them were dropped: for want of room, or because they cannot be converted to UTF-8.
     pub dropped: u64,
 }
 
@@ -105,11 +105,21 @@ impl NotificationQueue {
         });
     }
 
+    fn undecodable(&self, subscription: u32) {
+        self.push(|queue| {
+            queue.tally.notifications += 1;
+            queue.tally.dropped += 1;
+            match queue.latest(subscription) {
+                Some(Message::Overflow(dropped)) => *dropped += 1,
+                _ => queue.mail.push_back(Mail { subscription, message: Message::Overflow(1) }),
+            }
+        });
+    }
+
     fn gap(&self, subscription: u32, gap: Duration) {
         self.push(|queue| {
-            let latest = queue.mail.iter_mut().rev().find(|mail| mail.subscription == subscription);
             // A connection that comes and goes while nobody takes anything must not fill the memory either.
-            match latest.map(|mail| &mut mail.message) {
+            match queue.latest(subscription) {
                 Some(Message::Gap(before)) => *before += gap,
                 _ => queue.mail.push_back(Mail { subscription, message: Message::Gap(gap) }),
             }
@@ -130,6 +140,11 @@ impl NotificationQueue {
 }
 
 impl Queue {
+    fn latest(&mut self, subscription: u32) -> Option<&mut Message> {
+        let mail = self.mail.iter_mut().rev().find(|mail| mail.subscription == subscription)?;
+        Some(&mut mail.message)
+    }
+
     /// Drops all that waits for a subscription, and one more that has no room.
     fn overflow(&mut self, subscription: u32) {
         let mut dropped = 1;
@@ -178,6 +193,7 @@ impl Observer for Slot {
             Event::Notification { payload, process_id, .. } => {
                 self.queue.notification(self.subscription, payload, process_id);
             }
+            Event::Undecodable { .. } => self.queue.undecodable(self.subscription),
             Event::Resynced { gap, .. } => self.queue.gap(self.subscription, gap),
             _ => {}
         }
@@ -207,6 +223,22 @@ mod tests {
     }
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_cannot_be_converted_is_told_as_dropped() {
+        let queue = queue(10_000);
+        let slot = queue.slot(1);
+        let undecodable = Event::Undecodable { channel: Some("c"), payload: &[0xff] };
+        slot.event(Event::Notification { channel: "c", payload: "a", process_id: 7 });
+        for _ in 0..3 {
+            slot.event(undecodable);
+        }
+        queue.slot(2).event(undecodable);
+        let told = [(1, 3), (2, 1)]
+            .map(|(subscription, count)| Mail { subscription, message: Message::Overflow(count) });
+        assert_eq!(queue.take(9), [&[notification(1, "a")], &told[..]].concat());
+        assert_eq!(queue.tally(), MailTally { notifications: 5, dropped: 4 });
+    }
 
     #[test]
     fn mail_comes_out_in_order_and_in_parts() {

@@ -21,11 +21,11 @@ pub struct Ear {
 }
 
 impl Ear {
-    fn told(&self) -> Vec<String> {
+    pub fn told(&self) -> Vec<String> {
         self.told.lock().clone()
     }
 
-    fn wait_for(&self, what: &str, times: usize) {
+    pub fn wait_for(&self, what: &str, times: usize) {
         let mut told = self.told.lock();
         let count = |told: &Vec<String>| told.iter().filter(|text| *text == what).count();
         let late = self.more.wait_while_for(&mut told, |told| count(told) < times, DEADLINE);
@@ -38,6 +38,7 @@ impl Observer for Ear {
         let text = match event {
             Event::Listening { .. } => "listening".into(),
             Event::Notification { payload, .. } => format!("heard {payload}"),
+            Event::Undecodable { .. } => "undecodable".into(),
             Event::Lost { .. } => "lost".into(),
             Event::Resynced { .. } => "resynced".into(),
             Event::Failed { error } => format!("failed {}", error.code()),

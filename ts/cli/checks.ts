@@ -154,9 +154,8 @@ function checkEncoding(encoding: string): DoctorCheck {
   return {
     check: 'encoding',
     status: 'warning',
-    message: `the encoding is ${encoding}: a notification that cannot be converted to UTF-8 ends a listener's session, and every role that can connect can send one`,
-    advice:
-      'move to a database with the encoding UTF8; until then let nobody connect who is not trusted, and watch undecodable in stats()',
+    message: `the encoding is ${encoding}: a notification that cannot be converted to UTF-8 invalidates everything, and every role that can connect can send one`,
+    advice: 'move to a database with the encoding UTF8; until then watch undecodable in stats()',
   }
 }
 

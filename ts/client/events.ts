@@ -22,7 +22,10 @@ export type NotificationGap = { channel: string } & (
       gapMs: number
     }
   | {
-      /** They came faster than JavaScript took them: more than `maxQueuedBytes` were waiting. */
+      /**
+       * They came faster than JavaScript took them, so that more than `maxQueuedBytes` were waiting; or they could not
+       * be converted to UTF-8.
+       */
       reason: 'overflow'
       /** How many there were. */
       dropped: number
@@ -43,7 +46,10 @@ export type NotificationClientEvent = { at: Date } & (
       payload?: string
     }
   | {
-      /** Notifications were dropped, because JavaScript did not take them in time; each `onGap` of the channel is told. */
+      /**
+       * Notifications were dropped, because JavaScript did not take them in time or they could not be converted to
+       * UTF-8; each `onGap` of the channel is told.
+       */
       type: 'overflow'
       /** The channel. */
       channel: string
@@ -58,7 +64,7 @@ export interface NotificationClientStats extends ConnectionStats {
   channels: number
   /** Notifications that arrived for handlers. Those that listeners on this connection heard are in their own stats. */
   notifications: number
-  /** How many of them were dropped, because JavaScript did not take them in time. */
+  /** How many of them were dropped, because JavaScript did not take them in time or they could not be converted. */
   dropped: number
 }
 

@@ -87,7 +87,7 @@ pub(super) const SETTINGS: [Setting; 52] = [
     setting("replication", "", Refused(&["false", "off", "no", "0"]), "a replication connection has no LISTEN"),
     setting("min_protocol_version", "PGMINPROTOCOLVERSION", Refused(&["3.0"]), "protocol 3.0 is spoken"),
     setting("max_protocol_version", "PGMAXPROTOCOLVERSION", NoEffect, "protocol 3.0 is spoken, the lowest that there is"),
-    setting("client_encoding", "PGCLIENTENCODING", NoEffect, "it is always UTF8; strings in JavaScript have no other"),
+    setting("client_encoding", "PGCLIENTENCODING", NoEffect, "it is UTF8, or SQL_ASCII where the database is not in UTF8"),
     setting("keepalives", "", NoEffect, KEEPALIVE),
     setting("keepalives_idle", "", NoEffect, KEEPALIVE),
     setting("keepalives_interval", "", NoEffect, KEEPALIVE),

@@ -1,0 +1,336 @@
+//! What the server sends without being asked, handed on in the moment it is read, and the echoes among it that the
+//! session waits for.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use tokio::task::unconstrained;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, Connection};
+
+use super::authentication::Methods;
+use super::dial::Socket;
+use super::event::{Event, Observer};
+use super::frames::Notification;
+use super::tap::{Tap, Upgrade};
+use super::tls::Handshake;
+use crate::error::Error;
+
+/// A connection, as far as it is read.
+pub(super) struct Reader {
+    tap: Tap,
+    /// tokio-postgres' part of it, once it is logged in.
+    connection: Option<Connection<Tap, Tap>>,
+    encoding: String,
+    /// Why nothing comes any more.
+    ended: Option<Error>,
+    expected: Expected,
+}
+
+/// The echoes that are waited for.
+struct Expected {
+    /// Ours alone, by its random name.
+    channel: String,
+    /// The senders, by nonce. Anyone who learns our channel's name may send to it, so the sender counts too: our own
+    /// backend, or `None` for a peer's, whose process id we do not know.
+    nonces: HashMap<String, Option<i32>>,
+}
+
+impl Reader {
+    /// Logs in over `socket`, and over TLS as far as the `config` demands it.
+    pub async fn log_in(
+        socket: Socket,
+        handshake: Option<Handshake>,
+        config: &Config,
+        methods: Option<Methods>,
+    ) -> Result<(Client, Self), Error> {
+        let mut reader = Self::new(Tap::new(socket, methods, config.get_ssl_mode() != SslMode::Disable));
+        let login = config.connect_raw(reader.tap.clone(), Upgrade(handshake));
+        let (client, connection) = reader.during(&Deaf, login).await??;
+        reader.encoding = connection.parameter("server_encoding").unwrap_or_default().to_owned();
+        reader.connection = Some(connection);
+        Ok((client, reader))
+    }
+
+    fn new(tap: Tap) -> Self {
+        let expected = Expected { channel: format!("pggen_echo_{}", nonce()), nonces: HashMap::new() };
+        Self { tap, connection: None, encoding: String::new(), ended: None, expected }
+    }
+
+    /// What the server says of a setting; empty if it does not.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.connection.as_ref().and_then(|connection| connection.parameter(name)).unwrap_or_default()
+    }
+
+    /// The encoding of the database, as the server calls it.
+    pub fn encoding(&self) -> &str {
+        &self.encoding
+    }
+
+    /// Where to send what [`expect`](Self::expect) gives.
+    pub fn echo_channel(&self) -> &str {
+        &self.expected.channel
+    }
+
+    /// Makes a nonce and waits for it from now on.
+    pub fn expect(&mut self, from: Option<i32>) -> String {
+        let nonce = nonce();
+        self.expected.nonces.insert(nonce.clone(), from);
+        nonce
+    }
+
+    /// Whether the nonce has not come yet.
+    pub fn expects(&self, nonce: &str) -> bool {
+        self.expected.nonces.contains_key(nonce)
+    }
+
+    pub fn forget(&mut self, nonce: &str) {
+        self.expected.nonces.remove(nonce);
+    }
+
+    /// Does `work` while handing on whatever arrives. An error of the connection ends both.
+    pub async fn during<T>(
+        &mut self,
+        observer: &dyn Observer,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        if let Some(reason) = &self.ended {
+            return Err(reason.clone());
+        }
+        // However much arrives, it gets its turn: what reading may do at a time is not its concern.
+        let mut work = pin!(unconstrained(work));
+        // It begins before anything is read. A statement that is sent once the connection has ended does not know why
+        // that was; one that was sent before waits for its answer.
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        poll_fn(|cx| {
+            loop {
+                // What has arrived goes first, for it is not to wait for anything. A result that is there counts, even
+                // if the connection ended with it: it says why.
+                let received = self.poll_receive(cx, observer);
+                if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(output));
+                }
+                ready!(received)?;
+            }
+        })
+        .await
+    }
+
+    /// Waits for the answer to a statement while handing on whatever arrives.
+    pub async fn answer<T>(
+        &mut self,
+        observer: &dyn Observer,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let answer = self.during(observer, statement).await?;
+        Ok(answer?)
+    }
+
+    pub async fn until_heard(&mut self, nonce: &str, observer: &dyn Observer) -> Result<(), Error> {
+        while self.expects(nonce) {
+            self.receive(observer).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing comes any more, and hands on nothing.
+    pub async fn until_closed(&mut self) {
+        while self.receive(&Deaf).await.is_ok() {}
+    }
+
+    /// Waits for one message and hands it on. Dropping the future loses nothing.
+    async fn receive(&mut self, observer: &dyn Observer) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_receive(cx, observer)).await
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, observer: &dyn Observer) -> Poll<Result<(), Error>> {
+        if let Some(reason) = &self.ended {
+            return Poll::Ready(Err(reason.clone()));
+        }
+        let received = self.tap.poll_read(cx, |notification| {
+            if !self.expected.hear(&notification) {
+                hand_on(notification, &self.encoding, observer);
+            }
+        });
+        let reason = match received {
+            Poll::Ready(Err(error)) => error,
+            // It has more to do than to read: it also sends.
+            received => match self.connection.as_mut().map(|connection| connection.poll_message(cx)) {
+                None | Some(Poll::Pending) => return received,
+                Some(Poll::Ready(Some(Ok(_)))) => return Poll::Ready(Ok(())),
+                Some(Poll::Ready(Some(Err(error)))) => error.into(),
+                Some(Poll::Ready(None)) => Error::ConnectionClosed,
+            },
+        };
+        Poll::Ready(Err(self.ended.insert(reason).clone()))
+    }
+}
+
+impl Expected {
+    /// Whether it is for us alone, be it an echo or not.
+    fn hear(&mut self, notification: &Notification<'_>) -> bool {
+        let nonce = str::from_utf8(notification.payload).unwrap_or_default();
+        let is_ours = notification.channel == self.channel.as_bytes();
+        if is_ours
+            && let Some(from) = self.nonces.get(nonce)
+            && from.is_none_or(|pid| pid == notification.process_id)
+        {
+            self.nonces.remove(nonce);
+        }
+        is_ours
+    }
+}
+
+fn hand_on(notification: Notification<'_>, encoding: &str, observer: &dyn Observer) {
+    let Notification { process_id, channel, payload } = notification;
+    let (channel, text) = (decode(channel, encoding), decode(payload, encoding));
+    observer.event(match (&channel, &text) {
+        (Some(channel), Some(payload)) => Event::Notification { channel, payload, process_id },
+        (channel, _) => Event::Undecodable { channel: channel.as_deref(), payload },
+    });
+}
+
+/// What the server sends is not converted, unless it is UTF-8 already, so that no conversion can fail there. In a
+/// database of another encoding the bytes of other text than ASCII may look like UTF-8 for something else.
+fn decode<'a>(bytes: &'a [u8], encoding: &str) -> Option<Cow<'a, str>> {
+    match encoding {
+        // Of SQL_ASCII the server knows no more than what clients sent.
+        "UTF8" | "SQL_ASCII" => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        _ if bytes.is_ascii() => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        "LATIN1" => Some(bytes.iter().copied().map(char::from).collect()),
+        _ => None,
+    }
+}
+
+/// For where there is nothing to hear.
+pub(super) struct Deaf;
+
+impl Observer for Deaf {
+    fn event(&self, _: Event<'_>) {}
+}
+
+/// 64 random bits: enough that nobody guesses it, short enough to read in a log.
+fn nonce() -> String {
+    // Without the operating system's randomness an echo would still be unique, by this process and moment.
+    let bits = getrandom::u64().unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+    });
+    format!("{bits:016x}")
+}
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::{pending, ready};
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    /// A server that says one part after another, whatever it hears; how many parts were read.
+    struct Script(VecDeque<Vec<u8>>, Arc<AtomicUsize>);
+
+    impl AsyncRead for Script {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buf.put_slice(&self.0.pop_front().unwrap_or_default());
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Script {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const REASON: &str = "the machine goes down";
+
+    /// A connection that ends as soon as it is read; whether it was read; and its client.
+    fn ending() -> (Reader, impl Fn() -> bool + Clone, Client) {
+        let logged_in = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I".to_vec();
+        let fields = format!("SFATAL\0C57P01\0M{REASON}\0\0");
+        let end = [b"E\0\0\0", &[fields.len() as u8 + 4][..], fields.as_bytes()].concat();
+        let parts = Arc::new(AtomicUsize::new(0));
+        let socket = Socket::of(Script(VecDeque::from([logged_in, end]), Arc::clone(&parts)));
+        let mut config = Config::new();
+        config.user("u").ssl_mode(SslMode::Disable);
+        let login = Reader::log_in(socket, None, &config, None);
+        let (client, reader) = login.now_or_never().expect("at once").expect("logged in");
+        (reader, move || parts.load(Ordering::Relaxed) > 1, client)
+    }
+
+    /// What comes of work that goes on at once.
+    fn during<T>(reader: &mut Reader, work: impl Future<Output = T>) -> Result<T, String> {
+        reader.during(&Deaf, work).now_or_never().expect("at once").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everybody_learns_why_the_connection_ended() {
+        let (mut reader, _, _client) = ending();
+        for _ in 0..2 {
+            assert!(during(&mut reader, pending::<()>()).expect_err("it ended").contains(REASON));
+        }
+        assert!(during(&mut reader, ready(())).expect_err("it ended").contains(REASON));
+    }
+
+    #[test]
+    fn a_result_that_comes_with_the_end_is_kept_and_the_reason_is_not_lost() {
+        let (mut reader, was_read, _client) = ending();
+        let answer = poll_fn(|_| if was_read() { Poll::Ready(7) } else { Poll::Pending });
+        assert_eq!(during(&mut reader, answer), Ok(7));
+        assert!(during(&mut reader, pending::<()>()).expect_err("it ended").contains(REASON));
+    }
+
+    #[test]
+    fn a_statement_is_sent_before_the_end_is_read_so_that_it_does_not_hide_the_reason() {
+        let (mut reader, was_read, _client) = ending();
+        let mut sent_too_late = None;
+        let statement = poll_fn(|_| {
+            let too_late = *sent_too_late.get_or_insert_with(&was_read);
+            if too_late { Poll::Ready(()) } else { Poll::Pending }
+        });
+        assert!(during(&mut reader, statement).expect_err("it ended").contains(REASON));
+    }
+
+    #[test]
+    fn only_what_is_certain_is_decoded() {
+        for (encoding, bytes, text) in [
+            ("UTF8", "é".as_bytes(), Some("é")),
+            ("UTF8", b"\xe9", None),
+            ("SQL_ASCII", "é".as_bytes(), Some("é")),
+            ("SQL_ASCII", b"\xff", None),
+            ("LATIN1", b"\xe9\x81", Some("é\u{81}")),
+            ("LATIN1", "é".as_bytes(), Some("Ã©")),
+            ("WIN1252", b"ascii", Some("ascii")),
+            ("WIN1252", b"\x80", None),
+            ("WIN1252", "é".as_bytes(), None),
+            ("EUC_JP", b"\xa4\xa2", None),
+        ] {
+            assert_eq!(decode(bytes, encoding).as_deref(), text, "{encoding} {bytes:?}");
+        }
+    }
+}
