@@ -138,14 +138,12 @@ impl Feed {
     /// recent that this one is held back, for [`report_malformed`](Self::report_malformed).
     pub fn dispatch<'a>(&self, payload: &'a str) -> Result<Invalidation<'a>, Option<Report>> {
         let invalidation = Invalidation::decode(payload);
-        self.count(invalidation.as_ref());
-        match invalidation {
-            Some(invalidation) => {
-                self.bump(&invalidation);
-                Ok(invalidation)
-            }
-            None => Err(self.malformed.lock().note(payload, Instant::now())),
+        if let Some(invalidation) = &invalidation {
+            self.bump(invalidation);
         }
+        // Afterwards: what is counted is in the counters.
+        self.count(invalidation.as_ref());
+        invalidation.ok_or_else(|| self.malformed.lock().note(payload, Instant::now()))
     }
 
     /// Queues the report of malformed payloads that is held back, if it is due; else gives how long until it is.
@@ -199,9 +197,9 @@ impl Feed {
 
     /// Something was invalidated, and there is no telling what.
     fn undecodable(&self, payload: &[u8]) {
+        self.bump(&Invalidation::Global);
         self.count(Some(&Invalidation::Global));
         self.tally.lock().undecodable += 1;
-        self.bump(&Invalidation::Global);
         if self.queue_calls {
             self.queue.call(Invalidation::Global);
         }

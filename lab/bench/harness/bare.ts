@@ -28,6 +28,10 @@ export class Bare {
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]()
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   async line(): Promise<string> {
     const { done, value } = await this.#lines.next()
     if (done) throw new Error('the bare program ended')

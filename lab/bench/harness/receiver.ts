@@ -48,6 +48,7 @@ export interface Question {
 
 /** What every listener can be asked, the floor included. */
 export interface Receiver {
+  readonly pid: number
   /** When it had the latest notification in its counters, as soon as it has had so many. */
   seen(enough: number): Promise<Seen>
   /** The processor time of its process so far, in microseconds. */
@@ -92,6 +93,10 @@ export class NodeReceiver implements Receiver {
     return this.#answer(id) as Promise<Commands[C]['gives']>
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   seen(enough: number): Promise<Seen> {
     return this.ask('seen', enough)
   }
@@ -123,6 +128,10 @@ export class FloorReceiver implements Receiver {
 
   private constructor(bare: Bare) {
     this.#bare = bare
+  }
+
+  get pid(): number {
+    return this.#bare.pid
   }
 
   async seen(enough: number): Promise<Seen> {

@@ -9,6 +9,7 @@ import { codec } from './codec'
 import { cpu } from './cpu'
 import { fence } from './fence'
 import { footprint } from './footprint'
+import { injection } from './injection'
 import { latency } from './latency'
 import { memory } from './memory'
 import { stalls } from './stalls'
@@ -16,6 +17,7 @@ import { storm } from './storm'
 
 export const ROWS: Record<string, Row> = {
   latency,
+  injection,
   busy,
   storm,
   cpu,
