@@ -131,6 +131,9 @@ impl GenerationCounters {
         let mut batch = Batch::new();
         while !batch.fill(&realm, &mut modules).is_empty() {
             self.update(|state| {
+                if batch.keys().len() > 1 {
+                    state.modules.warm(batch.keys());
+                }
                 for &key in batch.keys() {
                     let stamp = state.draw();
                     state.modules.stamp(key, stamp);

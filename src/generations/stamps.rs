@@ -1,6 +1,10 @@
 //! A bounded table from keys to their greatest stamps. When it is full, the oldest stamp goes first.
 
+use std::hint::black_box;
+
 use zerocopy::FromZeros;
+
+use super::BATCH;
 
 /// No entry. Entry 0 is the list's sentinel, so that zeroed memory is an empty index and an empty list.
 const NONE: u32 = 0;
@@ -15,14 +19,21 @@ const NONE: u32 = 0;
 pub(super) struct Stamps {
     /// Slots holding entries, each at or after its key's home, with no empty slot between.
     index: Box<[u32]>,
-    keys: Box<[u128]>,
-    stamps: Box<[u64]>,
-    /// The entry stamped next after this one; the sentinel's is the oldest.
-    newer: Box<[u32]>,
-    /// The entry stamped last before this one; the sentinel's is the newest.
-    older: Box<[u32]>,
+    entries: Box<[Entry]>,
     len: u32,
     floor: u64,
+}
+
+/// All of a key in one line of the processor's cache.
+#[derive(FromZeros)]
+#[repr(C, align(32))]
+struct Entry {
+    key: u128,
+    stamp: u64,
+    /// The entry stamped next after this one; the sentinel's is the oldest.
+    newer: u32,
+    /// The entry stamped last before this one; the sentinel's is the newest.
+    older: u32,
 }
 
 impl Stamps {
@@ -31,10 +42,7 @@ impl Stamps {
         let entries = capacity as usize + 1;
         Some(Self {
             index: <[u32]>::new_box_zeroed_with_elems((2 * capacity as usize).next_power_of_two()).ok()?,
-            keys: <[u128]>::new_box_zeroed_with_elems(entries).ok()?,
-            stamps: <[u64]>::new_box_zeroed_with_elems(entries).ok()?,
-            newer: <[u32]>::new_box_zeroed_with_elems(entries).ok()?,
-            older: <[u32]>::new_box_zeroed_with_elems(entries).ok()?,
+            entries: <[Entry]>::new_box_zeroed_with_elems(entries).ok()?,
             len: 0,
             floor: 0,
         })
@@ -44,7 +52,7 @@ impl Stamps {
     pub(super) fn get(&self, key: u128) -> u64 {
         match self.index[self.slot(key)] {
             NONE => self.floor,
-            entry => self.stamps[entry as usize],
+            entry => self.entries[entry as usize].stamp,
         }
     }
 
@@ -56,7 +64,7 @@ impl Stamps {
                 let entry = self.vacant();
                 // Looked for again, since making room may have moved the place.
                 self.index[self.slot(key)] = entry;
-                self.keys[entry as usize] = key;
+                self.entries[entry as usize].key = key;
                 entry
             }
             entry => {
@@ -64,20 +72,36 @@ impl Stamps {
                 entry
             }
         };
-        self.stamps[entry as usize] = stamp;
+        self.entries[entry as usize].stamp = stamp;
         self.link_newest(entry);
+    }
+
+    /// Reads what the stamping of these keys will need, of at most [`BATCH`]. One read after another would wait for
+    /// memory each time; these do not depend on each other, so that the processor waits for many at once.
+    pub(super) fn warm(&self, keys: &[u128]) {
+        let mut linked = [[NONE; 2]; BATCH];
+        let mut entries = [NONE; BATCH];
+        for (entry, &key) in entries.iter_mut().zip(keys) {
+            *entry = self.index[self.home(key)];
+        }
+        for (linked, &entry) in linked.iter_mut().zip(&entries[..keys.len()]) {
+            let Entry { newer, older, .. } = self.entries[entry as usize];
+            *linked = [newer, older];
+        }
+        let links = linked[..keys.len()].as_flattened();
+        black_box(links.iter().fold(0, |sum, &entry| sum ^ self.entries[entry as usize].older));
     }
 
     /// An entry that nobody uses: a fresh one, or else the one whose stamp is the oldest.
     fn vacant(&mut self) -> u32 {
-        if (self.len as usize) < self.keys.len() - 1 {
+        if (self.len as usize) < self.entries.len() - 1 {
             self.len += 1;
             return self.len;
         }
-        let oldest = self.newer[NONE as usize];
+        let oldest = self.entries[NONE as usize].newer;
         // The floor first: at no point does the key read as less than its stamp.
-        self.floor = self.stamps[oldest as usize];
-        self.unindex(self.keys[oldest as usize]);
+        self.floor = self.entries[oldest as usize].stamp;
+        self.unindex(self.entries[oldest as usize].key);
         self.unlink(oldest);
         oldest
     }
@@ -87,7 +111,7 @@ impl Stamps {
         let mut slot = self.home(key);
         loop {
             let entry = self.index[slot];
-            if entry == NONE || self.keys[entry as usize] == key {
+            if entry == NONE || self.entries[entry as usize].key == key {
                 return slot;
             }
             slot = self.after(slot);
@@ -99,7 +123,7 @@ impl Stamps {
         let mut gap = self.slot(key);
         let mut slot = self.after(gap);
         while self.index[slot] != NONE {
-            let home = self.home(self.keys[self.index[slot] as usize]);
+            let home = self.home(self.entries[self.index[slot] as usize].key);
             // A key may move back as far as its home, and no further.
             if self.distance(home, slot) >= self.distance(gap, slot) {
                 self.index[gap] = self.index[slot];
@@ -125,17 +149,17 @@ impl Stamps {
     }
 
     fn link_newest(&mut self, entry: u32) {
-        let newest = self.older[NONE as usize];
-        self.older[entry as usize] = newest;
-        self.newer[entry as usize] = NONE;
-        self.newer[newest as usize] = entry;
-        self.older[NONE as usize] = entry;
+        let newest = self.entries[NONE as usize].older;
+        self.entries[entry as usize].older = newest;
+        self.entries[entry as usize].newer = NONE;
+        self.entries[newest as usize].newer = entry;
+        self.entries[NONE as usize].older = entry;
     }
 
     fn unlink(&mut self, entry: u32) {
-        let (older, newer) = (self.older[entry as usize], self.newer[entry as usize]);
-        self.newer[older as usize] = newer;
-        self.older[newer as usize] = older;
+        let (older, newer) = (self.entries[entry as usize].older, self.entries[entry as usize].newer);
+        self.entries[older as usize].newer = newer;
+        self.entries[newer as usize].older = older;
     }
 }
 
@@ -204,21 +228,21 @@ mod tests {
         fn assert_sound(&self) {
             let mut indexed = HashMap::new();
             for (slot, &entry) in self.index.iter().enumerate().filter(|&(_, &entry)| entry != NONE) {
-                let key = self.keys[entry as usize];
+                let key = self.entries[entry as usize].key;
                 assert!(indexed.insert(entry, key).is_none(), "an entry is indexed once");
                 assert_eq!(self.slot(key), slot, "the key is where its search ends");
             }
-            let (mut entry, mut previous, mut last_stamp, mut linked) = (self.newer[0], NONE, 0, 0);
+            let (mut entry, mut previous, mut last_stamp, mut linked) = (self.entries[0].newer, NONE, 0, 0);
             while entry != NONE {
                 assert!(indexed.contains_key(&entry));
-                assert_eq!(self.older[entry as usize], previous);
-                assert!(self.stamps[entry as usize] > last_stamp);
-                last_stamp = self.stamps[entry as usize];
+                assert_eq!(self.entries[entry as usize].older, previous);
+                assert!(self.entries[entry as usize].stamp > last_stamp);
+                last_stamp = self.entries[entry as usize].stamp;
                 previous = entry;
-                entry = self.newer[entry as usize];
+                entry = self.entries[entry as usize].newer;
                 linked += 1;
             }
-            assert_eq!(self.older[0], previous);
+            assert_eq!(self.entries[0].older, previous);
             assert_eq!((linked, self.len as usize), (indexed.len(), indexed.len()));
         }
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::deadlines::sleep_until;
 use super::event::{Event, Observer};
 use super::fence::{Covers, Fence, Fences, InGap};
 use super::state::SubscriptionState;

@@ -1,7 +1,7 @@
 //! From a host name to a connected socket.
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connect::Target;
-use super::thread;
+use super::park::Direct;
+use super::{park, thread};
 use crate::error::Error;
 
 /// One place to connect to, resolved. A second connection goes to the very same server by using the same address.
@@ -63,11 +64,10 @@ pub(super) async fn resolve(target: &Target) -> Result<Vec<Address>, Error> {
 pub(super) async fn dial(address: &Address, patience: Duration) -> Result<Socket, Error> {
     connect(address, patience)
         .await
-        .map(Socket)
         .map_err(|source| Error::Unreachable { address: address.to_string(), source: Arc::new(source) })
 }
 
-async fn connect(address: &Address, patience: Duration) -> io::Result<Box<dyn Stream>> {
+async fn connect(address: &Address, patience: Duration) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
@@ -78,10 +78,15 @@ async fn connect(address: &Address, patience: Duration) -> io::Result<Box<dyn St
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(seconds).with_interval(seconds))?;
             #[cfg(any(target_os = "linux", target_os = "android"))]
             socket.set_tcp_user_timeout(Some(patience))?;
-            Ok(Box::new(stream))
+            let direct = Direct::of(&stream);
+            Ok(Socket { stream: Box::new(stream), direct })
         }
         #[cfg(unix)]
-        Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+        Address::Unix(path) => {
+            let stream = tokio::net::UnixStream::connect(path).await?;
+            let direct = Direct::of(&stream);
+            Ok(Socket { stream: Box::new(stream), direct })
+        }
     }
 }
 
@@ -93,12 +98,22 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 ///
 /// PostgreSQL closes a session's socket last of all. So once a shutdown completes, the session has left
 /// `pg_stat_activity`, its LISTEN is gone, and its connection slot is free.
-pub(super) struct Socket(Box<dyn Stream>);
+pub(super) struct Socket {
+    stream: Box<dyn Stream>,
+    direct: Option<Direct>,
+}
+
+impl Socket {
+    /// What the thread can [park](park::park) at.
+    pub fn direct(&self) -> Option<Direct> {
+        self.direct.clone()
+    }
+}
 
 #[cfg(test)]
 impl Socket {
     pub fn of(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Box::new(stream))
+        Self { stream: Box::new(stream), direct: None }
     }
 }
 
@@ -108,28 +123,43 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        if let Some(direct) = &self.direct
+            && park::is_parked()
+        {
+            return match direct.read(buf.initialize_unfilled()) {
+                Ok(read) => {
+                    buf.advance(read);
+                    Poll::Ready(Ok(()))
+                }
+                // The runtime has been asked before, and knows by itself when there is more.
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Shutting down twice is harmless, and a peer that is gone already is what we are waiting for.
-        if ready!(Pin::new(&mut self.0).poll_shutdown(cx)).is_err() {
+        if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
         loop {
             let mut rest = [0; 4096];
             let mut rest = ReadBuf::new(&mut rest);
-            match ready!(Pin::new(&mut self.0).poll_read(cx, &mut rest)) {
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest)) {
                 Ok(()) if !rest.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }

@@ -25,10 +25,11 @@ pub(super) struct Notification<'a> {
 impl<'a> Notification<'a> {
     fn parse(body: &'a [u8]) -> Option<Self> {
         let (process_id, texts) = body.split_first_chunk()?;
-        let mut texts = texts.strip_suffix(&[0])?.split(|&byte| byte == 0);
-        let (channel, payload) = (texts.next()?, texts.next()?);
+        let channel_end = texts.iter().position(|&byte| byte == 0)?;
+        let (channel, rest) = texts.split_at(channel_end);
+        let payload = rest.get(1..)?.strip_suffix(&[0])?;
         let process_id = i32::from_be_bytes(*process_id);
-        texts.next().is_none().then_some(Self { process_id, channel, payload })
+        (!payload.contains(&0)).then_some(Self { process_id, channel, payload })
     }
 }
 
@@ -111,6 +112,11 @@ impl Frames {
         self.buffer.copy_within(at..self.filled, 0);
         self.filled -= at;
         Ok(())
+    }
+
+    /// Whether there is something for tokio-postgres.
+    pub fn has_rest(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// Gives tokio-postgres of what is there as much as there is room for. Whether there was anything.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::{Settings, Target};
+use super::deadlines::timeout;
 use super::dial::{Address, dial, resolve};
 use super::lineage::{Lineage, Position};
 use super::reader::{Deaf, Reader};

@@ -7,6 +7,7 @@
 
 mod authentication;
 mod connect;
+mod deadlines;
 mod desk;
 mod dial;
 mod event;
@@ -15,6 +16,7 @@ mod frames;
 mod handle;
 mod lineage;
 mod login;
+mod park;
 mod probe;
 mod reader;
 mod session;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use tokio::task::unconstrained;
@@ -16,6 +16,7 @@ use super::authentication::Methods;
 use super::dial::Socket;
 use super::event::{Event, Observer};
 use super::frames::Notification;
+use super::park::{self, Direct};
 use super::tap::{Tap, Upgrade};
 use super::tls::Handshake;
 use crate::error::Error;
@@ -23,6 +24,9 @@ use crate::error::Error;
 /// A connection, as far as it is read.
 pub(super) struct Reader {
     tap: Tap,
+    /// The socket to sleep at, and whether it may be done.
+    direct: Option<Direct>,
+    parks: bool,
     /// tokio-postgres' part of it, once it is logged in.
     connection: Option<Connection<Tap, Tap>>,
     encoding: String,
@@ -48,7 +52,9 @@ impl Reader {
         config: &Config,
         methods: Option<Methods>,
     ) -> Result<(Client, Self), Error> {
-        let mut reader = Self::new(Tap::new(socket, methods, config.get_ssl_mode() != SslMode::Disable));
+        let direct = socket.direct();
+        let tap = Tap::new(socket, methods, config.get_ssl_mode() != SslMode::Disable);
+        let mut reader = Self::new(tap, direct);
         let login = config.connect_raw(reader.tap.clone(), Upgrade(handshake));
         let (client, connection) = reader.during(&Deaf, login).await??;
         reader.encoding = connection.parameter("server_encoding").unwrap_or_default().to_owned();
@@ -56,9 +62,14 @@ impl Reader {
         Ok((client, reader))
     }
 
-    fn new(tap: Tap) -> Self {
+    fn new(tap: Tap, direct: Option<Direct>) -> Self {
         let expected = Expected { channel: format!("pggen_echo_{}", nonce()), nonces: HashMap::new() };
-        Self { tap, connection: None, encoding: String::new(), ended: None, expected }
+        Self { tap, direct, parks: false, connection: None, encoding: String::new(), ended: None, expected }
+    }
+
+    /// Nothing but this connection needs the runtime's reactor any more, so that the thread need not sleep there.
+    pub fn park_from_now_on(&mut self) {
+        self.parks = true;
     }
 
     /// What the server says of a setting; empty if it does not.
@@ -116,7 +127,11 @@ impl Reader {
                 if let Poll::Ready(output) = work.as_mut().poll(cx) {
                     return Poll::Ready(Ok(output));
                 }
-                ready!(received)?;
+                match received {
+                    Poll::Pending if !self.park(cx, observer)? => return Poll::Pending,
+                    Poll::Pending => {}
+                    Poll::Ready(received) => received?,
+                }
             }
         })
         .await
@@ -149,15 +164,45 @@ impl Reader {
         poll_fn(|cx| self.poll_receive(cx, observer)).await
     }
 
+    /// Sleeps where nothing but notifications for others is read; gives whether something else was.
+    fn park(&mut self, cx: &mut Context<'_>, observer: &dyn Observer) -> Result<bool, Error> {
+        let Some(socket) = self.direct.clone().filter(|_| self.parks && self.tap.is_idle()) else {
+            return Ok(false);
+        };
+        let mut outcome = Ok(false);
+        park::park(&socket, || {
+            outcome = self.read_parked(cx, observer);
+            matches!(outcome, Ok(false))
+        });
+        outcome.map_err(|error| self.ended.insert(error).clone())
+    }
+
+    fn read_parked(&mut self, cx: &mut Context<'_>, observer: &dyn Observer) -> Result<bool, Error> {
+        while let Poll::Ready(read) = self.poll_tap(cx, observer) {
+            read?;
+            if !self.tap.is_idle() {
+                return Ok(true);
+            }
+            if !self.tap.has_buffer() {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    fn poll_tap(&mut self, cx: &mut Context<'_>, observer: &dyn Observer) -> Poll<Result<(), Error>> {
+        self.tap.poll_read(cx, |notification| {
+            if !self.expected.hear(&notification) {
+                hand_on(notification, &self.encoding, observer);
+            }
+        })
+    }
+
     fn poll_receive(&mut self, cx: &mut Context<'_>, observer: &dyn Observer) -> Poll<Result<(), Error>> {
         if let Some(reason) = &self.ended {
             return Poll::Ready(Err(reason.clone()));
         }
-        let received = self.tap.poll_read(cx, |notification| {
-            if !self.expected.hear(&notification) {
-                hand_on(notification, &self.encoding, observer);
-            }
-        });
+        let received = self.poll_tap(cx, observer);
         let reason = match received {
             Poll::Ready(Err(error)) => error,
             // It has more to do than to read: it also sends.

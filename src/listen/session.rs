@@ -9,9 +9,10 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::Instant;
 
 use super::connect::Settings;
+use super::deadlines::{sleep_until, timeout, timeout_at};
 use super::desk::{Desk, Work};
 use super::event::{Event, Observer};
 use super::fence::Covers;
@@ -106,6 +107,7 @@ impl Session {
 
     /// Listens until the connection is lost, which is the only way this ends. Meanwhile does what is asked of it.
     pub async fn run(&mut self, settings: &Settings, desk: &RefCell<Desk>) -> Result<Infallible, Error> {
+        self.login.reader.park_from_now_on();
         let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
         // When the latest echo that came back was sent, not when it came back: it proves nothing of what was committed
         // while it was on its way, or while the process was frozen.

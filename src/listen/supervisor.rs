@@ -10,13 +10,15 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use super::connect::Settings;
+use super::deadlines::{sleep, timeout_at};
 use super::desk::{Desk, Life, Request};
 use super::event::Event;
 use super::lineage::Lineage;
 use super::login::Login;
+use super::park::with_bell;
 use super::session::Session;
 use super::subscriptions::Subscription;
 use super::thread::{panic_text, with_runtime};
@@ -79,7 +81,8 @@ impl Supervisor {
         let Self { requests, desk, sessions } = self;
         loop {
             // A panic is a loss like any other: it ends the session, not the listener.
-            let ended = guarded(|| runtime.block_on(attended(desk, requests, sessions.session(desk))));
+            let ended =
+                guarded(|| runtime.block_on(with_bell(attended(desk, requests, sessions.session(desk)))));
             let error = match ended {
                 Ok(None) => return Ok(()),
                 // Nor does it undo what it comes from.

@@ -27,6 +27,8 @@ struct Wire {
     frames: Frames,
     /// How reading ended, once it has.
     end: Option<io::Result<()>>,
+    /// Whether something is to be written that the socket does not take yet.
+    blocked: bool,
 }
 
 enum Line {
@@ -40,8 +42,8 @@ impl Tap {
     /// Where `awaits_tls`, the server first answers, in one byte, whether it has TLS. A request for any way to log in
     /// that is not among `methods` is an error.
     pub fn new(socket: Socket, methods: Option<Methods>, awaits_tls: bool) -> Self {
-        let line = Line::Plain(socket);
-        Self(Rc::new(RefCell::new(Wire { line, frames: Frames::new(methods, awaits_tls), end: None })))
+        let (line, frames) = (Line::Plain(socket), Frames::new(methods, awaits_tls));
+        Self(Rc::new(RefCell::new(Wire { line, frames, end: None, blocked: false })))
     }
 
     /// Reads the socket once, and hands on the notifications among what came. Once the stream has ended, which
@@ -63,11 +65,25 @@ impl Tap {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether nothing is to be done but to read the socket when it can be read.
+    pub fn is_idle(&self) -> bool {
+        let Wire { frames, end, blocked, .. } = &*self.0.borrow();
+        !frames.has_rest() && end.is_none() && !blocked
+    }
+
+    /// Whether there may be more to read than the socket has.
+    pub fn has_buffer(&self) -> bool {
+        matches!(self.0.borrow().line, Line::Tls(_))
+    }
+
     fn write<T>(
         &self,
         work: impl FnOnce(Pin<&mut dyn Stream>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        work(self.0.borrow_mut().line.stream()?)
+        let wire = &mut *self.0.borrow_mut();
+        let written = work(wire.line.stream()?);
+        wire.blocked = written.is_pending();
+        written
     }
 }
 
