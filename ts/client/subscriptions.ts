@@ -14,7 +14,7 @@ import type { Dispatcher } from '../dispatcher'
 import { PgGenerationsError } from '../errors'
 import { TimeSlicer, weakly } from '../time-slicer'
 import type { Steps } from '../time-slicer'
-import type { NotificationHandler, SubscribeOptions, Subscription } from './deps'
+import type { NotificationHandler, SubscribeOptions, Subscription } from './options'
 import type { NotificationClientEvent } from './events'
 
 /** One channel, and all that share our subscription to it. */
