@@ -85,7 +85,7 @@ export class NotificationClient {
    * `onGap` says that some may be missing. What was committed shortly before may be delivered too.
    *
    * A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
-   * share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+   * share its LISTEN, which fails for all calls that wait for it. While the client reconnects, `subscribe()` waits for the
    * resync.
    *
    * The first handler of a channel costs a round trip, and so does the last to leave.
