@@ -3,7 +3,7 @@ import type { FeedHandle, ListenerHandle, ListenerTimings } from '#binding'
 
 import { serverOf } from './adapter'
 import { answerer, resolveConnection } from './connection'
-import { resolveTimings } from './deps'
+import { resolveTimings } from './options'
 import { messageOf } from './errors'
 import type { ConnectionEvent } from './events'
 
