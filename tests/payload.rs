@@ -13,9 +13,13 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
 
-fn fixtures(kind: &str) -> Vec<Value> {
-    let all: Value = serde_json::from_str(include_str!("../__test__/fixtures/payloads.json")).unwrap();
-    all[kind].as_array().unwrap().clone()
+/// Those cases, of one a line, that have a field of this name.
+fn fixtures(field: &str) -> Vec<Value> {
+    let cases = include_str!("../__test__/fixtures/payloads.jsonl").lines();
+    let all = cases.map(|case| serde_json::from_str::<Value>(case).unwrap());
+    let found: Vec<_> = all.filter(|case| case.get(field).is_some()).collect();
+    assert!(!found.is_empty());
+    found
 }
 
 /// A fixture's text: a string, `{"repeat": [string, times]}`, or an array of both.
@@ -49,7 +53,7 @@ fn expected(value: &Value) -> Option<Invalidation<'static>> {
 
 #[test]
 fn decodes_the_fixtures() {
-    for case in fixtures("decode") {
+    for case in fixtures("expect") {
         let payload = text(&case["payload"]);
         let decoded = Invalidation::decode(&payload);
         assert_eq!(decoded, expected(&case["expect"]), "{}", case["name"]);
@@ -61,7 +65,7 @@ fn decodes_the_fixtures() {
 /// What does not count takes decoding off its quick way, and must not change what it finds.
 #[test]
 fn decodes_the_fixtures_with_an_odd_member() {
-    for case in fixtures("decode") {
+    for case in fixtures("expect") {
         let payload = text(&case["payload"]);
         let Some(members) = payload.strip_prefix('{').filter(|rest| rest.starts_with('"')) else { continue };
         let odd = format!(r#"{{"\ud800":0,{members}"#);
@@ -70,33 +74,21 @@ fn decodes_the_fixtures_with_an_odd_member() {
 }
 
 #[test]
-fn encodes_the_module_fixtures() {
-    for case in fixtures("encodeModules") {
-        let payloads = encode_modules(&text(&case["realm"]), &texts(&case["modules"]));
+fn encodes_the_fixtures() {
+    for case in fixtures("realm") {
+        let (name, realm) = (&case["name"], text(&case["realm"]));
+        let payloads = match case.get("modules") {
+            Some(modules) => encode_modules(&realm, &texts(modules)),
+            None => encode_realm(&realm).map(|payload| vec![payload]),
+        };
         if case["payloads"] == "error" {
-            assert_eq!(payloads, Err(EmptyUrl), "{}", case["name"]);
+            assert_eq!(payloads, Err(EmptyUrl), "{name}");
             continue;
         }
         let payloads = payloads.unwrap();
-        assert_eq!(payloads, texts(&case["payloads"]), "{}", case["name"]);
+        assert_eq!(payloads, texts(&case["payloads"]), "{name}");
         if let Some(bytes) = case["bytes"].as_array() {
-            assert_eq!(payloads.iter().map(String::len).collect::<Vec<_>>(), *bytes, "{}", case["name"]);
-        }
-    }
-}
-
-#[test]
-fn encodes_the_realm_fixtures() {
-    for case in fixtures("encodeRealm") {
-        let payload = encode_realm(&text(&case["realm"]));
-        if case["payload"] == "error" {
-            assert_eq!(payload, Err(EmptyUrl), "{}", case["name"]);
-            continue;
-        }
-        let payload = payload.unwrap();
-        assert_eq!(payload, text(&case["payload"]), "{}", case["name"]);
-        if let Some(bytes) = case["bytes"].as_u64() {
-            assert_eq!(payload.len() as u64, bytes, "{}", case["name"]);
+            assert_eq!(payloads.iter().map(String::len).collect::<Vec<_>>(), *bytes, "{name}");
         }
     }
 }

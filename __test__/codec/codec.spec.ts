@@ -15,43 +15,22 @@ import {
 } from '../../ts/index'
 import { mutate, randomFrom } from '../support/mutate'
 
-const BUDGET = 7_000
-
 /** A fixture's text: a string, `{"repeat": [string, times]}`, or an array of both. */
 type Text = string | { repeat: [string, number] } | Text[]
 
-interface Fixtures {
-  decode: {
-    name: string
-    payload: Text
-    expect: { kind: string; resolvedRealmURL?: Text; moduleURLs?: Text[] } | null
-  }[]
-  encodeModules: {
-    name: string
-    realm: Text
-    modules: Text[]
-    payloads: Text[] | 'error'
-    bytes?: number[]
-  }[]
-  encodeRealm: { name: string; realm: Text; payload: Text | 'error'; bytes?: number }[]
-}
+/** One case a line, shared with tests/payload.rs: of decoding, or of encoding a realm's modules or the realm. */
+type Fixture = { name: string } & (
+  | { payload: Text; expect: { kind: string; resolvedRealmURL?: Text; moduleURLs?: Text[] } | null }
+  | { realm: Text; modules?: Text[]; payloads: Text[] | 'error'; bytes?: number[] }
+)
 
-const fixtures: Fixtures = JSON.parse(readFileSync(join(__dirname, '../fixtures/payloads.json'), 'utf8'))
+const lines = readFileSync(join(__dirname, '../fixtures/payloads.jsonl'), 'utf8').trimEnd().split('\n')
+const fixtures = lines.map((line) => JSON.parse(line) as Fixture)
 const invalidArgument = { name: 'TypeError', code: 'PGGEN_INVALID_ARGUMENT' }
 
 function text(part: Text): string {
   if (typeof part === 'string') return part
   return Array.isArray(part) ? part.map(text).join('') : part.repeat[0].repeat(part.repeat[1])
-}
-
-function parsedAs(expect: Fixtures['decode'][number]['expect']): object | undefined {
-  if (expect === null) return undefined
-  const { kind, resolvedRealmURL, moduleURLs } = expect
-  return {
-    kind,
-    ...(resolvedRealmURL !== undefined && { resolvedRealmURL: text(resolvedRealmURL) }),
-    ...(moduleURLs !== undefined && { moduleURLs: moduleURLs.map(text) }),
-  }
 }
 
 function module(resolvedRealmURL: string, moduleURLs: string[]): string {
@@ -63,34 +42,33 @@ test('the channel', () => {
 })
 
 describe('the fixtures', () => {
-  for (const { name, payload, expect } of fixtures.decode) {
-    test(`parse: ${name}`, () => {
-      assert.deepEqual(parseModuleCacheInvalidationPayload(text(payload)), parsedAs(expect))
-      assert.deepEqual(reference(text(payload)).expected, parsedAs(expect), 'the reference parser')
-    })
-  }
-
-  for (const { name, realm, modules, payloads, bytes } of fixtures.encodeModules) {
-    test(`encode modules: ${name}`, () => {
-      const encode = () => encodeModuleInvalidation(text(realm), modules.map(text))
-      if (payloads === 'error') return assert.throws(encode, invalidArgument)
-      assert.deepEqual(encode(), payloads.map(text))
-      if (bytes) {
-        assert.deepEqual(
-          encode().map((payload) => Buffer.byteLength(payload)),
-          bytes,
-        )
-      }
-    })
-  }
-
-  for (const { name, realm, payload, bytes } of fixtures.encodeRealm) {
-    test(`encode a realm: ${name}`, () => {
-      const encode = () => encodeRealmInvalidation(text(realm))
-      if (payload === 'error') return assert.throws(encode, invalidArgument)
-      assert.equal(encode(), text(payload))
-      if (bytes) assert.equal(Buffer.byteLength(encode()), bytes)
-    })
+  for (const fixture of fixtures) {
+    if ('expect' in fixture) {
+      test(`parse: ${fixture.name}`, () => {
+        const payload = text(fixture.payload)
+        const { kind, resolvedRealmURL: realm, moduleURLs } = fixture.expect ?? {}
+        const expected = kind && {
+          kind,
+          ...(realm !== undefined && { resolvedRealmURL: text(realm) }),
+          ...(moduleURLs && { moduleURLs: moduleURLs.map(text) }),
+        }
+        assert.deepEqual(parseModuleCacheInvalidationPayload(payload), expected)
+        assert.deepEqual(reference(payload).expected, expected, 'the reference parser')
+      })
+    } else {
+      const { name, realm, modules, payloads, bytes } = fixture
+      test(`encode ${modules ? 'modules' : 'a realm'}: ${name}`, () => {
+        const encode = (): string[] =>
+          modules
+            ? encodeModuleInvalidation(text(realm), modules.map(text))
+            : [encodeRealmInvalidation(text(realm))]
+        if (payloads === 'error') return assert.throws(encode, invalidArgument)
+        const encoded = encode()
+        assert.deepEqual(encoded, payloads.map(text))
+        const sizes = encoded.map((payload) => Buffer.byteLength(payload))
+        assert.deepEqual(sizes, bytes ?? sizes)
+      })
+    }
   }
 
   test('encode global', () => assert.equal(encodeGlobalInvalidation(), '{"k":"global"}'))
@@ -129,27 +107,6 @@ describe('encoding', () => {
       if (url.isWellFormed())
         assert.equal(encodeRealmInvalidation(url), JSON.stringify({ k: 'realm', r: url }))
     }
-  })
-
-  test('splits as a greedy loop over JSON.stringify does', () => {
-    const url = fc
-      .tuple(strange, fc.integer({ min: 1, max: 100 }))
-      .map(([unit, times]) => unit.repeat(times).slice(0, 1_000).toWellFormed())
-    fc.assert(
-      fc.property(strange, fc.array(url, { maxLength: 60 }), (realm, modules) => {
-        const payloads: string[][] = []
-        for (const next of new Set(modules)) {
-          const last = payloads.at(-1)
-          if (last && Buffer.byteLength(module(realm, [...last, next])) <= BUDGET) last.push(next)
-          else payloads.push([next])
-        }
-        assert.deepEqual(
-          encodeModuleInvalidation(realm, modules),
-          payloads.map((urls) => module(realm, urls)),
-        )
-      }),
-      { numRuns: 300 },
-    )
   })
 
   test('widens for a URL with a lone surrogate', () => {
