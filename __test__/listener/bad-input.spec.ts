@@ -115,6 +115,15 @@ for (const [name, code, message, connection] of hopeless) {
   })
 }
 
+/** `String()` of it throws. */
+const TEXTLESS: unknown = Object.create(null)
+
+const throwing = (thrown: unknown): object => ({
+  get config() {
+    throw thrown
+  },
+})
+
 const nonsense: [name: string, message: RegExp, deps: object][] = [
   ['a URL', /connection URL/, { connection: `nonsense:${SECRET}` }],
   ['a scheme', /postgres:\/\//, { connection: `mysql://u:${SECRET}@127.0.0.1/d` }],
@@ -135,17 +144,8 @@ const nonsense: [name: string, message: RegExp, deps: object][] = [
   ],
   ['a password', /connection\.password must be a string/, { connection: { password: 5 } }],
   ['an adapter', /dbAdapter\.config\.user must be a string/, { dbAdapter: { config: { user: 5 } } }],
-  [
-    'an adapter that throws',
-    /not ready yet/,
-    {
-      dbAdapter: {
-        get config() {
-          throw new Error('not ready yet')
-        },
-      },
-    },
-  ],
+  ['an adapter that throws', /not ready yet/, { dbAdapter: throwing(new Error('not ready yet')) }],
+  ['an adapter that throws what has no text', /that has no text/, { dbAdapter: throwing(TEXTLESS) }],
   ...['heartbeatIntervalMs', 'heartbeatTimeoutMs', 'connectTimeoutMs', 'reconnectMaxDelayMs'].flatMap(
     (timing) =>
       [-1, 0, NaN, Infinity, '5'].map((value): [string, RegExp, object] => [
@@ -183,6 +183,7 @@ describe('what may heal is tried until connectTimeoutMs is over', () => {
     const { port } = silent.address() as { port: number }
     const error = await rejection(t, { connection: { host: '127.0.0.1', port }, connectTimeoutMs: 100 })
     assert.equal((error as PgGenerationsError).code, 'PGGEN_TIMEOUT')
+    assert.match(error.message, /100 ms/)
   })
 
   test('a server that is read-only', async (t) => {
@@ -207,6 +208,7 @@ describe('a password function', () => {
       },
     ],
     ['throws no error', /plain text/, () => Promise.reject('plain text' as never)],
+    ['throws what has no text', /that has no text/, () => Promise.reject(TEXTLESS as Error)],
     ['gives no string', /it gave number instead of a string/, () => 5 as never],
     ['gives nothing', /it gave undefined instead of a string/, async () => undefined as never],
   ]
