@@ -5,7 +5,7 @@ import { Client, Pool } from 'pg'
 import { type ConnectionSource, LOCK_HOLDERS_QUERY, invalidationLocks, persistLocks } from 'pg-generations'
 import { adminOf, proxyTo } from '../support/listening'
 import { PostgresServer } from '../support/postgres'
-import { MODULE, REALM, createTable, database, participant, rowsOf } from '../support/strict'
+import { MODULE, REALM, alone, createTable, database, participant, rowsOf } from '../support/strict'
 import { until } from '../../testkit/wait'
 
 type Backend = Client & { processID: number }
@@ -153,8 +153,7 @@ test("a role's statement_timeout that is shorter than the patience for a lock co
 })
 
 test('more realms than the server has room for are refused, and nothing is left behind', async (t) => {
-  const url = await database()
-  const a = await participant(t, url)
+  const a = await alone(t)
   const client = await a.connect()
   const builtFrom = Object.fromEntries(
     Array.from({ length: 20_000 }, (_, i) => [`http://${i}.test/`, [MODULE]]),
