@@ -71,8 +71,8 @@ declare function encodeGlobalInvalidation(): Payload;
  * What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
  * written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
  *
- * It is read as `JSON.parse` reads it: unknown keys are ignored, and of a repeated key the last one counts. The one
- * difference: the payload, and the URLs in it, must be well-formed Unicode.
+ * It is read by `JSON.parse`: unknown keys are ignored, and of a repeated key the last one counts. The payload, and the
+ * URLs in it that count, must be well-formed Unicode.
  *
  * Takes time in proportion to the length of the payload.
  *

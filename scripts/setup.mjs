@@ -8,13 +8,17 @@ import { dirname, join } from 'node:path'
 
 process.chdir(join(import.meta.dirname, '..'))
 
-// What was installed and built last. Each goes with what it speaks of: `npm ci` and `cargo clean` remove them.
+// What was installed and built last: the package, and the program of the tests' network. Each goes with what it speaks of: `npm ci` and `cargo clean` remove them.
 const INSTALLED = 'node_modules/.cache/pg-generations-installed'
 const BUILT = 'target/pg-generations-built'
+const KIT = 'target/pg-generations-testkit'
+const KIT_PROGRAM = `target/debug/testkit${process.platform === 'win32' ? '.exe' : ''}`
+const KIT_SOURCES = ['testkit/src', 'testkit/Cargo.toml', 'Cargo.lock']
 const SOURCES = ['src', 'ts', 'Cargo.toml', 'Cargo.lock', 'scripts/build.rs', 'package.json', 'tsconfig.json']
 
 install()
 build()
+buildKit()
 
 function install() {
   const lock = hash(['package-lock.json'])
@@ -30,10 +34,22 @@ function build() {
     ['binding.js', 'cli.js', 'index.js', 'native.js'].every((file) => existsSync(join('dist', file))) &&
     addon() !== undefined
   if (complete && recorded(BUILT) === sources) return
-  need('cargo', 'Rust 1.88 or later builds the addon: install it from https://rustup.rs')
-  need('cc', 'Rust links with a C compiler: install gcc or clang (Debian: apt-get install build-essential)')
+  needRust()
   run('npm', ['run', 'build'])
   record(BUILT, sources)
+}
+
+function buildKit() {
+  const sources = hash(KIT_SOURCES)
+  if (existsSync(KIT_PROGRAM) && recorded(KIT) === sources) return
+  needRust()
+  run('cargo', ['build', '--package', 'testkit', '--target-dir', 'target'])
+  record(KIT, sources)
+}
+
+function needRust() {
+  need('cargo', 'Rust 1.88 or later builds the addon: install it from https://rustup.rs')
+  need('cc', 'Rust links with a C compiler: install gcc or clang (Debian: apt-get install build-essential)')
 }
 
 function addon() {

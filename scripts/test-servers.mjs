@@ -52,7 +52,7 @@ const suites = values.short
       ],
     ]
   : [
-      ['cargo', ['test', '--no-fail-fast', '--test', 'listener', '--test', 'support_selftest']],
+      ['cargo', ['test', '--no-fail-fast', '--test', 'listener', '--test', 'tools']],
       [process.execPath, runner(2, talkingToServers(SPECS))],
       [process.execPath, runner(1, talkingToServers(specsIn('__test__/tools')))],
     ]

@@ -152,6 +152,9 @@ pub enum Error {
     /// The operating system gave no thread or runtime.
     #[error("the operating system gives no thread ({0}): free some, or raise the limit of processes")]
     Thread(Arc<io::Error>),
+    /// The listener's thread ended without an answer; a bug.
+    #[error("the listener's thread ended without an answer; please report this")]
+    Gone,
     /// A fence was not through in time.
     #[error("the fence was not through within {} ms", .limit.as_millis())]
     FenceTimeout {
@@ -199,7 +202,7 @@ impl Error {
             Self::Undecodable { .. } => "PGGEN_UNDECODABLE",
             Self::HeartbeatTimeout { .. } => "PGGEN_HEARTBEAT_TIMEOUT",
             Self::Panic(_) => "PGGEN_PANIC",
-            Self::Thread(_) => "PGGEN_THREAD",
+            Self::Thread(_) | Self::Gone => "PGGEN_THREAD",
             Self::FenceTimeout { .. } => "PGGEN_FENCE_TIMEOUT",
             Self::NotListening => "PGGEN_NOT_LISTENING",
             Self::Explained { error, .. } => error.code(),

@@ -8,9 +8,8 @@
 //! * [`payload`]: the wire format of an invalidation. Knows nothing else.
 //! * [`listen`]: a connection that LISTENs for ever on a thread of its own. Does not know what a payload means.
 //! * [`feed`]: what a listener hears, decoded and bumped; the rules for gaps.
-//! * `malformed`: keeps a flood of junk from becoming a flood of reports.
-//! * [`outbox`]: the bounded queue of what JavaScript has yet to hear.
-//! * [`mailbox`]: the bounded queue of notifications on channels that JavaScript subscribed to.
+//! * `malformed_throttle`: keeps a flood of junk from becoming a flood of reports.
+//! * [`queue`]: what JavaScript has yet to hear: calls, reports and answers, and notifications.
 //! * [`error`]: one error for everything that can go wrong between a listener and its server.
 //! * `node`: the Node binding (cargo feature `node`): conversions only.
 
@@ -18,10 +17,9 @@ pub mod error;
 pub mod feed;
 pub mod generations;
 pub mod listen;
-pub mod mailbox;
-mod malformed;
-pub mod outbox;
+mod malformed_throttle;
 pub mod payload;
+pub mod queue;
 
 // Not in the unit tests' build, where napi registers nothing and the binding would be dead code.
 #[cfg(all(feature = "node", not(test)))]

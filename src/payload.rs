@@ -54,6 +54,7 @@ impl<'a> Invalidation<'a> {
     /// invalidation.
     ///
     /// URLs are borrowed from the payload unless they hold an escape. Nesting of any depth is read in constant stack.
+    /// TypeScript has the same rule, in ts/codec.ts: `__test__/codec/codec.spec.ts` holds the two together.
     pub fn decode(payload: &'a str) -> Option<Self> {
         // In one pass, as peers write them. What that stumbles over may be in a member that does not count.
         if let Ok(Members { k, r, m }) = serde_json::from_str::<Members<Text, Vec<Text>>>(payload) {

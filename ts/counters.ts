@@ -258,7 +258,10 @@ export class GenerationCounters {
       : checkModules(this.#native, snapshot, realm, modules)
   }
 
-  /** What can be said without looking at any key, or null: read from shared memory, at a tenth of a call's cost. */
+  /**
+   * What can be said without looking at any key, or null: read from shared memory, at a tenth of a call's cost. The rule
+   * stands in src/generations/mod.rs as well; `__test__/counters/shared-memory.spec.ts` holds the two together.
+   */
   #quickCheck(snapshot: number): number | null {
     const head = this.#head
     if (!head || !clock) return quickCheck(this.#native, snapshot)

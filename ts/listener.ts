@@ -1,16 +1,16 @@
 import { fence, refuseStart, retire, startOnClient, tally } from '#binding'
-import type { Failure, ListenerHandle } from '#binding'
+import type { ListenerHandle } from '#binding'
 
 import { connectionOf } from './client/connections'
 import type { GenerationCounters } from './counters'
 import { checkDeps, checkFenceOptions, isGiven, readListenerDeps, resolveTimings } from './deps'
 import type { FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
 import { publish } from './diagnostics'
+import { Dispatcher } from './dispatcher'
 import { messageOf, PgGenerationsError } from './errors'
 import { emit, warn } from './events'
 import type { ListenerEvent, ListenerState } from './events'
-import { Replay } from './replay'
-import { Runs } from './runs'
+import { Lifecycle } from './lifecycle'
 import { startOnConnection } from './start'
 import { connectionStats } from './stats'
 import type { ListenerStats } from './stats'
@@ -35,28 +35,28 @@ export let fenceCounters: (listener: ModuleCacheInvalidationListener, options: F
  */
 export class ModuleCacheInvalidationListener {
   readonly #deps: ModuleCacheInvalidationListenerDeps
-  readonly #replay: Replay
-  readonly #runs: Runs
+  readonly #dispatcher: Dispatcher
+  readonly #lifecycle: Lifecycle
   readonly #tell = (event: ListenerEvent): void => {
     publish({ listener: this, event })
     emit(this.#deps.onEvent, event, warn)
   }
 
   static {
-    fenceCounters = (listener, options) => listener.#fenceCounters(checkFenceOptions(options))
+    fenceCounters = (listener, options) => listener.#fence(checkFenceOptions(options), true)
   }
 
   /** @throws TypeError with code `PGGEN_INVALID_ARGUMENT` if something has the wrong type. */
   constructor(deps: ModuleCacheInvalidationListenerDeps) {
     this.#deps = readListenerDeps(deps)
     const counters = checkDeps(this.#deps)
-    this.#replay = new Replay(this.#deps, counters, this.#tell)
-    this.#runs = new Runs(this, {
-      spawn: (predecessor) => this.#spawn(predecessor),
-      caughtUp: () => this.#replay.caughtUp(),
-      finish: () => this.#replay.finish(),
-      server: () => (isGiven(this.#deps.client) ? undefined : tally(this.#replay.feed).server),
-    })
+    this.#dispatcher = new Dispatcher(this.#deps, counters, this.#tell)
+    this.#lifecycle = new Lifecycle(
+      this,
+      this.#dispatcher,
+      (predecessor) => this.#spawn(predecessor),
+      () => (isGiven(this.#deps.client) ? undefined : tally(this.#dispatcher.feed).server),
+    )
   }
 
   /**
@@ -71,7 +71,7 @@ export class ModuleCacheInvalidationListener {
    * `connectTimeoutMs` on what it might; with `PGGEN_STOPPED` if `shutDown()` comes first.
    */
   start(): Promise<void> {
-    return this.#runs.start()
+    return this.#lifecycle.start()
   }
 
   /**
@@ -81,8 +81,8 @@ export class ModuleCacheInvalidationListener {
    * time and any number of times; `start()` works again afterwards.
    */
   shutDown(): Promise<void> {
-    retire(this.#replay.feed)
-    return this.#runs.shutDown()
+    retire(this.#dispatcher.feed)
+    return this.#lifecycle.shutDown()
   }
 
   /**
@@ -93,7 +93,7 @@ export class ModuleCacheInvalidationListener {
   handleNotification(payload: string | undefined): void {
     const text = typeof payload === 'string' ? payload : ''
     // Ill-formed text would reach native code with other characters in place of its lone surrogates.
-    this.#replay.handle(text.isWellFormed() ? text : '(ill-formed text)')
+    this.#dispatcher.handle(text.isWellFormed() ? text : '(ill-formed text)')
   }
 
   /**
@@ -120,25 +120,24 @@ export class ModuleCacheInvalidationListener {
    */
   async fence(options: FenceOptions = {}): Promise<void> {
     const checked = checkFenceOptions(options)
-    const deadline = performance.now() + checked.timeoutMs
-    await this.#fenceCounters(checked)
-    if (!this.#replay.makesCalls) return
-    await before(deadline, this.#replay.caughtUp(), () => {
+    const fenced = this.#fence(checked, false)
+    // Native code keeps the deadline, but not of calls that are made here.
+    if (!this.#dispatcher.makesCalls) return fenced
+    await before(checked.timeoutMs, fenced, () => {
       const message = `the calls of definitionLookup had not returned within ${checked.timeoutMs} ms`
       return new PgGenerationsError('PGGEN_FENCE_TIMEOUT', message)
     })
   }
 
-  async #fenceCounters({ timeoutMs, afterLock, inGap }: ReturnType<typeof checkFenceOptions>): Promise<void> {
-    const handle = this.#runs.latest
+  /** With `ahead`, the calls of a `definitionLookup` that are queued are not waited for. */
+  async #fence(
+    { timeoutMs, afterLock, inGap }: ReturnType<typeof checkFenceOptions>,
+    ahead: boolean,
+  ): Promise<void> {
+    const handle = this.#lifecycle.latest
     if (!handle)
       throw new PgGenerationsError('PGGEN_STOPPED', 'the listener does not run; call start() first')
-    await new Promise<void>((resolve, reject) => {
-      fence(handle, afterLock, inGap === 'wait', timeoutMs, (failure) => {
-        if (failure) reject(PgGenerationsError.from(failure))
-        else resolve()
-      })
-    })
+    await this.#dispatcher.ask((id) => fence(handle, id, ahead, afterLock, inGap === 'wait', timeoutMs))
   }
 
   /** The counters that it bumps, if it was given any. */
@@ -148,15 +147,15 @@ export class ModuleCacheInvalidationListener {
 
   /** Where the listener is in its life. */
   get state(): ListenerState {
-    return this.#runs.state.name
+    return this.#lifecycle.state.name
   }
 
   /** Counts since construction, and where the listener stands. Costs a few microseconds. */
   stats(): ListenerStats {
-    const counted = tally(this.#replay.feed)
+    const counted = tally(this.#dispatcher.feed)
     const { notifications, moduleBumps, realmBumps, globalBumps, malformed, lastNotificationAt } = counted
     return {
-      ...connectionStats(this.#runs.state, counted),
+      ...connectionStats(this.#lifecycle.state, counted),
       notifications,
       moduleBumps,
       realmBumps,
@@ -167,27 +166,25 @@ export class ModuleCacheInvalidationListener {
   }
 
   /** Begins a run; the counters are unproven from here on, also if it comes to nothing. */
-  #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
-    const { feed } = this.#replay
+  #spawn(predecessor: ListenerHandle | undefined): ListenerHandle {
+    const { feed } = this.#dispatcher
     const connect = connectionOf(this.#deps.client)
     if (!connect) return startOnConnection(feed, true, this.#deps, this.#tell, predecessor)
-    let limitMs
     try {
-      limitMs = resolveTimings(this.#deps).connectTimeoutMs
+      const { connectTimeoutMs } = resolveTimings(this.#deps)
+      const shared = connect()
+      return shared ? startOnClient(feed, shared, connectTimeoutMs) : refuseStart(feed)
     } catch (error) {
       return refuseStart(feed, messageOf(error))
     }
-    const shared = connect()
-    if (!('code' in shared)) return startOnClient(feed, shared, limitMs)
-    return refuseStart(feed, shared.code === 'PGGEN_STOPPED' ? undefined : shared.message)
   }
 }
 
-/** What `promise` comes to, or, past the deadline, the error that `late` makes. */
-async function before<T>(deadline: number, promise: Promise<T>, late: () => Error): Promise<T> {
+/** What `promise` comes to, or, after the limit, the error that `late` makes. */
+async function before<T>(limitMs: number, promise: Promise<T>, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), deadline - performance.now())
+    timer = setTimeout(() => reject(late()), limitMs)
   })
   try {
     return await Promise.race([promise, expired])

@@ -1,5 +1,5 @@
 import { refuseStart, startListener } from '#binding'
-import type { Failure, FeedHandle, ListenerHandle, ListenerTimings } from '#binding'
+import type { FeedHandle, ListenerHandle, ListenerTimings } from '#binding'
 
 import { serverOf } from './adapter'
 import { answerer, resolveConnection } from './connection'
@@ -12,7 +12,7 @@ type ConnectionDeps = { connection?: unknown; dbAdapter?: unknown } & {
   [K in keyof ListenerTimings]?: number | undefined
 }
 
-/** So long may an adapter take to say which server it is on: less than the native side waits for it. */
+/** An adapter may take this long to say which server it is on: less than the native side waits for it. */
 const SERVER_LIMIT_MS = 5_000
 
 /**
@@ -25,7 +25,7 @@ export function startOnConnection(
   deps: ConnectionDeps,
   tell: (event: ConnectionEvent & { at: Date }) => void,
   predecessor: ListenerHandle | undefined,
-): ListenerHandle | Failure {
+): ListenerHandle {
   let resolved
   try {
     const { connection, dbAdapter } = deps

@@ -215,8 +215,8 @@ describe('subscribe', () => {
     const proxy = await proxyTo(t, url)
     const { client, events } = makeClient(t, { connection: proxy.url(url), connectTimeoutMs: 2_000 })
     await hearing(client, 'old')
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('lost')
     const late = ['old', 'new'].map((channel) => client.subscribe(channel, () => {}))
     for (const outcome of await Promise.allSettled(late)) {
@@ -225,7 +225,7 @@ describe('subscribe', () => {
     }
     assert.equal(client.stats().channels, 1)
     const waiting = ['old', 'new'].map((channel) => hearing(client, channel))
-    proxy.heal()
+    await proxy.heal()
     for (const { heard } of await Promise.all(waiting)) {
       await Promise.all(['old', 'new'].map((channel) => admin.notify(channel, 'x')))
       await heard.payload('x')

@@ -76,8 +76,8 @@ describe('listeners on the connection of a client', () => {
     const subjects = await Promise.all([listening(t, { client }), listening(t, { client })])
     const late = makeListener(t, { client, connectTimeoutMs: 50 })
     const snapshots = subjects.map(({ generations }) => generations.snapshot())
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     for (const { events, generations, listener } of subjects) {
       await events.of('lost')
       assert.equal(generations.proven, false)
@@ -91,7 +91,7 @@ describe('listeners on the connection of a client', () => {
       ['lost', 'stopped'],
     )
     const fences = subjects.map(({ listener }) => listener.fence({ timeoutMs: 20_000 }))
-    proxy.heal()
+    await proxy.heal()
     await Promise.all(fences)
     for (const [i, { generations, events }] of subjects.entries()) {
       assert.equal(generations.check(snapshots[i]!, REALM, MODULE), 'changed')

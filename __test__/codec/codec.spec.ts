@@ -7,6 +7,7 @@ import { runInNewContext } from 'node:vm'
 import * as fc from 'fast-check'
 import {
   MODULE_CACHE_INVALIDATED_CHANNEL,
+  ModuleCacheInvalidationListener,
   encodeGlobalInvalidation,
   encodeModuleInvalidation,
   encodeRealmInvalidation,
@@ -53,7 +54,6 @@ describe('the fixtures', () => {
           ...(moduleURLs && { moduleURLs: moduleURLs.map(text) }),
         }
         assert.deepEqual(parseModuleCacheInvalidationPayload(payload), expected)
-        assert.deepEqual(reference(payload).expected, expected, 'the reference parser')
       })
     } else {
       const { name, realm, modules, payloads, bytes } = fixture
@@ -162,21 +162,23 @@ describe('parsing', () => {
     }
   })
 
-  test('agrees with JSON.parse about mutated payloads', () => {
+  // The rule stands twice: here in ts/codec.ts, and for the listener in src/payload.rs, which `handleNotification` asks.
+  test('agrees with the listener about mutated payloads', () => {
     const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_121)
     const rounds = Number(process.env['FUZZ_ROUNDS'] ?? 50_000)
     const random = randomFrom(seed)
+    const heard = listenerThatRecords()
     const seen = { module: 0, realm: 0, global: 0, refused: 0, illFormed: 0 }
     for (let round = 0; round < rounds; round++) {
       const payload = mutate(random)
       const parsed = parseModuleCacheInvalidationPayload(payload)
-      let { expected, illFormed } = reference(payload)
-      if (!isDeepStrictEqual(parsed, expected)) ({ expected, illFormed } = reference(payload, parseAfresh))
-      if (!isDeepStrictEqual(parsed, expected)) {
+      const bumps = heard(payload)
+      if (!isDeepStrictEqual(bumpsOf(parsed), bumps) && !isMisread(payload)) {
         const where = `FUZZ_SEED=${seed}, round ${round}: ${JSON.stringify(payload)}`
-        assert.fail(`${where}\nparsed ${inspect(parsed)}\nexpected ${inspect(expected)}`)
+        assert.fail(`${where}\nparsed ${inspect(parsed)}\nthe listener made ${inspect(bumps)}`)
       }
-      seen[illFormed ? 'illFormed' : (expected?.kind ?? 'refused')]++
+      const illFormed = !parsed && parseModuleCacheInvalidationPayload(withoutSurrogates(payload))
+      seen[illFormed ? 'illFormed' : (parsed?.kind ?? 'refused')]++
     }
     // A fuzz that never leaves a payload valid, or never breaks one, proves nothing.
     if (rounds >= 10_000) {
@@ -188,59 +190,57 @@ describe('parsing', () => {
   })
 })
 
-/**
- * The parser as one would write it in JavaScript, and the one difference: what it accepts is refused if the payload
- * or one of its URLs is not well-formed. What it refuses is refused, and nothing else may differ.
- */
-function reference(
-  payload: string,
-  parse: (json: string) => unknown = JSON.parse,
-): { expected: ModuleCacheInvalidation | undefined; illFormed: boolean } {
-  const accepted = parsePlainly(payload, parse)
-  const illFormed =
-    accepted !== undefined && !(payload.isWellFormed() && urlsOf(accepted).every((url) => url.isWellFormed()))
-  return { expected: illFormed ? undefined : accepted, illFormed }
-}
+type Bump = [scope: string, ...urls: string[]]
 
-function parsePlainly(
-  payload: string,
-  parse: (json: string) => unknown,
-): ModuleCacheInvalidation | undefined {
-  let value
-  try {
-    value = parse(payload)
-  } catch {
-    return undefined
+/** Hands payloads to a listener, and gives the bumps that it makes of each, or undefined for what it calls malformed. */
+function listenerThatRecords(): (payload: string) => Bump[] | undefined {
+  let bumps: Bump[] = []
+  const listener = new ModuleCacheInvalidationListener({
+    definitionLookup: {
+      bumpModuleGeneration: (realm, url) => bumps.push(['module', realm, url]),
+      bumpRealmGeneration: (realm) => bumps.push(['realm', realm]),
+      bumpGlobalGeneration: () => bumps.push(['global']),
+    },
+    onEvent: () => {},
+  })
+  return (payload) => {
+    bumps = []
+    const { malformed } = listener.stats()
+    listener.handleNotification(payload)
+    return listener.stats().malformed === malformed ? bumps : undefined
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  const { k, r, m } = value as Record<'k' | 'r' | 'm', unknown>
-  if (k === 'global') return { kind: 'global' }
-  if (k === 'realm' && isUrl(r)) return { kind: 'realm', resolvedRealmURL: r }
-  if (k === 'module' && isUrl(r) && Array.isArray(m) && m.length > 0 && m.every(isUrl)) {
-    return { kind: 'module', resolvedRealmURL: r, moduleURLs: Array.from(m) }
-  }
-  return undefined
 }
 
-/**
- * JSON.parse without a past. That of Node 24.21 remembers keys: after `{"\\":1}` it takes the key of `{"\u006d":1}` for
- * a backslash.
- */
-function parseAfresh(json: string): unknown {
-  return runInNewContext('JSON.parse(json)', { json })
-}
-
-function isUrl(value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
-}
-
-function urlsOf(invalidation: ModuleCacheInvalidation): string[] {
-  switch (invalidation.kind) {
+/** The bumps that an invalidation asks for. */
+function bumpsOf(invalidation: ModuleCacheInvalidation | undefined): Bump[] | undefined {
+  switch (invalidation?.kind) {
     case 'module':
-      return [invalidation.resolvedRealmURL, ...invalidation.moduleURLs]
+      return invalidation.moduleURLs.map((url) => ['module', invalidation.resolvedRealmURL, url])
     case 'realm':
-      return [invalidation.resolvedRealmURL]
+      return [['realm', invalidation.resolvedRealmURL]]
     case 'global':
-      return []
+      return [['global']]
+    default:
+      return undefined
   }
+}
+
+/**
+ * Whether the engine is wrong about it. JSON.parse of Node 24.21 remembers keys: after `{"\\":1}` it takes the key of
+ * `{"\u006d":1}` for a backslash. In a realm of its own it remembers none.
+ */
+function isMisread(json: string): boolean {
+  try {
+    return !isDeepStrictEqual(
+      JSON.stringify(JSON.parse(json)),
+      runInNewContext('JSON.stringify(JSON.parse(json))', { json }),
+    )
+  } catch {
+    return false
+  }
+}
+
+/** The payload with a letter in the place of each surrogate, be it escaped or not. */
+function withoutSurrogates(payload: string): string {
+  return payload.replace(/\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff]/g, 'x')
 }

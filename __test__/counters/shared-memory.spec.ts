@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { GenerationCounters } from 'pg-generations'
+import * as fc from 'fast-check'
+import { check } from '#binding'
+import { GenerationCounters, nativeCounters } from '../../ts/counters'
 import { ROOT } from '../support/program'
 
 test('many objects share the words, and their memory lives as long as any of them', () => {
@@ -17,6 +19,34 @@ test('many objects share the words, and their memory lives as long as any of the
     assert.equal(counters.check(before, 'r', 'm'), 'changed')
     assert.equal(counters.check(counters.snapshot(), 'r', 'm'), 'unchanged')
   }
+})
+
+// The rule stands twice: in ts/counters.ts, and in src/generations/mod.rs.
+test('the quick check says what native code says, of every snapshot', () => {
+  const moved = new GenerationCounters()
+  const all = [moved, new GenerationCounters(), new GenerationCounters({ requireListener: true })]
+  const seen = new Set<string>()
+  const distance = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double({ min: -3, max: 3 }))
+  const strange = fc.constantFrom(NaN, 0, -0, -1, 0.5, 1.5, Infinity, -Infinity, 2 ** 53, 2 ** 63, 2 ** 65)
+  const snapshot = fc.oneof(
+    distance.map((by) => (now: number) => now + by),
+    fc.oneof(strange, fc.double()).map((given) => () => given),
+  )
+  fc.assert(
+    fc.property(fc.nat(2), snapshot, (bumps, taken) => {
+      const before = moved.snapshot()
+      for (let i = 0; i < bumps; i++) moved.bumpGlobalGeneration()
+      const given = taken(before)
+      for (const counters of all) {
+        const native = check(nativeCounters(counters)!, given, 'r', 'm')
+        const said = counters.check(given, 'r', 'm')
+        assert.equal(said, ['unchanged', 'changed', 'unproven'][native], `of ${given}, at ${before}`)
+        seen.add(said)
+      }
+    }),
+    { numRuns: 20_000 },
+  )
+  assert.equal(seen.size, 3)
 })
 
 test('an engine that shares no memory calls instead, and everything else is the same', () => {

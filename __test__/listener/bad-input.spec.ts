@@ -1,7 +1,5 @@
 // What a listener says to settings that cannot work: an error with a code, soon, and never with a password in it.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { type TestContext, after, before, describe, test } from 'node:test'
 import { inspect } from 'node:util'
 import {
@@ -12,7 +10,7 @@ import {
   PgGenerationsError,
 } from 'pg-generations'
 import { freePort } from '../../testkit/postgres/lifeline'
-import { MODULE, REALM, type Subject, listening, makeListener } from '../support/listening'
+import { MODULE, REALM, type Subject, listening, makeListener, silentServer } from '../support/listening'
 import { Admin, PostgresServer } from '../support/postgres'
 
 const SECRET = 'op3n-s3same'
@@ -177,10 +175,7 @@ describe('what may heal is tried until connectTimeoutMs is over', () => {
   })
 
   test('a server that accepts and says nothing', async (t) => {
-    const silent = createServer(() => {}).listen(0, '127.0.0.1')
-    t.after(() => silent.close())
-    await once(silent.unref(), 'listening')
-    const { port } = silent.address() as { port: number }
+    const { port } = await silentServer(t)
     const error = await rejection(t, { connection: { host: '127.0.0.1', port }, connectTimeoutMs: 100 })
     assert.equal((error as PgGenerationsError).code, 'PGGEN_TIMEOUT')
     assert.match(error.message, /100 ms/)

@@ -85,7 +85,7 @@ test('in a gap it waits for the resync, or rejects', async (t) => {
   const { generations, listener, events } = await listening(t, { connection: proxy.url(database) })
   const before = generations.snapshot()
   await proxy.refuse()
-  proxy.cut()
+  await proxy.cut()
   await events.of('lost')
   await assert.rejects(listener.fence({ inGap: 'reject' }), { code: 'PGGEN_NOT_LISTENING' })
   await assert.rejects(listener.fence({ timeoutMs: 20 }), {
@@ -108,7 +108,7 @@ test('it rejects before start() and at shutDown()', async (t) => {
   await listener.fence()
   await started
   // Nothing comes back, so only the end can end it.
-  proxy.hold('to client')
+  await proxy.hold('to client')
   const fenced = assert.rejects(listener.fence(), { code: 'PGGEN_STOPPED' })
   await Promise.all([fenced, listener.shutDown()])
   await assert.rejects(listener.fence(), { code: 'PGGEN_STOPPED' })
@@ -148,7 +148,7 @@ test('a pending fence keeps the process alive, and a running listener does not',
     proxy.url(database),
   )
   const pid = await program.printed.first('the process id of its backend', Boolean)
-  proxy.hold('to client')
+  await proxy.hold('to client')
   program.release()
   const admin = await adminOf(t, database)
   const answered = `SELECT FROM pg_stat_activity WHERE pid = ${pid} AND state = 'idle' AND query NOT LIKE '%LISTEN%'`

@@ -36,9 +36,9 @@ const losses: [
   [
     'the backend is terminated',
     {},
-    ({ proxy, admin, listener }) => {
+    async ({ proxy, admin, listener }) => {
       // With the door closed behind it, so that the gap lasts until the test has looked at it.
-      proxy.refuse()
+      await proxy.refuse()
       return admin.terminate(listener.stats().backendPid!)
     },
     { code: 'PGGEN_CONNECTION_LOST', cause: /./ },
@@ -88,8 +88,8 @@ for (const [name, deps, strike, told] of losses) {
 
 test('a long outage is told at growing intervals, with the reason; reconnectMaxDelayMs bounds the pauses', async (t) => {
   const { proxy, events } = await stage(t, { reconnectMaxDelayMs: 20 })
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   // By default the pauses before it add up to more than the deadline.
   await events.first('attempt 64', (event) => event.type === 'retrying' && event.attempt === 64)
   const attempts = events.all('retrying').slice(0, 7)
@@ -109,8 +109,8 @@ for (const [onGap, said] of [
     const { generations, proxy, events } = await stage(t, { onGap })
     assert.equal(generations.globalGeneration, generations.snapshot(), 'the start may have missed something')
     const before = generations.snapshot()
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('lost')
     assert.equal(generations.check(before, REALM, MODULE), said)
     await proxy.heal()

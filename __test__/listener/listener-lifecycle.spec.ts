@@ -67,7 +67,7 @@ describe('shutDown() ends an attempt to start', () => {
     test(what, async (t) => {
       const scene = await stage(t, deps)
       const { generations, listener, events, proxy } = scene
-      before(proxy)
+      await before(proxy)
       const refused = assert.rejects(listener.start(), stopped)
       await reached(scene)
       assert.equal(listener.state, 'connecting')
@@ -80,7 +80,7 @@ describe('shutDown() ends an attempt to start', () => {
 
   test('and start() works right after it', async (t) => {
     const { generations, listener, proxy } = await stage(t)
-    proxy.hold()
+    await proxy.hold()
     const refused = assert.rejects(listener.start(), stopped)
     await proxy.waitForAccepted(1)
     await listener.shutDown()
@@ -95,8 +95,8 @@ describe('shutDown() ends a listener', () => {
   test('that reconnects, and the start() that waits for it', async (t) => {
     const { listener, proxy, events } = await stage(t, { reconnectMaxDelayMs: 600_000 })
     await listener.start()
-    proxy.refuse()
-    proxy.reset()
+    await proxy.refuse()
+    await proxy.reset()
     await attempt(events, 2)
     assert.equal(listener.state, 'reconnecting')
     const resync = assert.rejects(listener.start(), stopped)
@@ -107,9 +107,9 @@ describe('shutDown() ends a listener', () => {
   test('whose next connection says nothing', async (t) => {
     const { listener, proxy, events } = await stage(t)
     await listener.start()
-    const before = proxy.accepted
-    proxy.hold()
-    proxy.cut()
+    const before = await proxy.accepted()
+    await proxy.hold()
+    await proxy.cut()
     await events.of('lost')
     await proxy.waitForAccepted(before + 1)
     await shutDownInTime(listener)
@@ -138,7 +138,7 @@ describe('start()', () => {
     const { listener, proxy, events } = await stage(t)
     await Promise.all([listener.start(), listener.start()])
     await listener.start()
-    assert.equal(proxy.accepted, 2, 'one connection to LISTEN, and one to prove it')
+    assert.equal(await proxy.accepted(), 2, 'one connection to LISTEN, and one to prove it')
     assert.deepEqual(events.types, ['listening'])
   })
 
@@ -187,8 +187,8 @@ describe('start()', () => {
   test('while reconnecting waits for the resync, and is one promise for a gap', async (t) => {
     const { generations, listener, proxy, events } = await stage(t)
     await listener.start()
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('retrying')
     assert.equal(listener.state, 'reconnecting')
     let healing = false
@@ -210,7 +210,7 @@ describe('start()', () => {
 
   test('waits for a server that is still to come', async (t) => {
     const { generations, listener, proxy, events } = await stage(t)
-    proxy.refuse()
+    await proxy.refuse()
     const started = listener.start()
     const { cause } = await events.of('retrying')
     assert.match(cause, /check host and port, and that the server is running/)
@@ -226,7 +226,7 @@ describe('start()', () => {
     const connection = await createDatabase()
     const { generations } = await listening(t, { connection })
     const { listener, proxy } = await stage(t, { generations })
-    proxy.hold()
+    await proxy.hold()
     const started = listener.start()
     await proxy.waitForAccepted(1)
     assert.equal(generations.proven, false)
@@ -244,8 +244,8 @@ test('whoever is told of an event finds the listener and its counters in the sta
     },
   })
   await listener.start()
-  proxy.refuse()
-  proxy.cut()
+  await proxy.refuse()
+  await proxy.cut()
   await until('the loss', () => found.length === 2)
   await proxy.heal()
   await listener.start()

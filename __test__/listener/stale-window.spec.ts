@@ -28,7 +28,7 @@ test('a connection that died silently is believed no longer because the process 
   )
   await program.line('listening ')
   await program.frozen(async () => {
-    proxy.swallow()
+    await proxy.swallow()
     // Time is the subject here, not a means to wait for something.
     await new Promise((resolve) => setTimeout(resolve, MOST_OF_IT))
   })

@@ -1,5 +1,5 @@
 // Real panics in a real addon: every one becomes an error, and the process goes on. Run by `npm run test:panics`, which
-// builds testkit/addons/panics.rs, the addon that panics.
+// builds tests/addons/panics.rs, the addon that panics.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { join } from 'node:path'
@@ -25,11 +25,12 @@ function programOf(t: TestContext, source: string, url = ''): Program {
   )
 }
 
-/** The package on top of the addon, whose feeds panic when they wake JavaScript for the nth time. */
-function withFeedThatPanics(t: TestContext, nth: number, source: string, url = ''): Program {
+/** The package on top of the addon, whose feeds panic when they wake JavaScript after `panicAtNextWake()`. */
+function withFeedThatPanics(t: TestContext, source: string, url = ''): Program {
   return programOf(
     t,
-    `const panicking = { ...addon, createFeed: () => addon.feedThatPanics([${nth}]) }
+    `const panicking = { ...addon, createFeed: (...options) => addon.feedThatPanics(options.at(-1)) }
+     const { panicAtNextWake } = addon
      require.cache[require.resolve(${JSON.stringify(join(ROOT, 'dist/binding.js'))})] = { loaded: true, exports: panicking }
      const { ModuleCacheInvalidationListener } = require(${JSON.stringify(ROOT)})
      const definitionLookup = { bumpModuleGeneration() {}, bumpRealmGeneration() {}, bumpGlobalGeneration() {} }
@@ -60,8 +61,8 @@ test('in the conversion of what a function gives', async (t) => {
 test('in what a method of the package calls', async (t) => {
   const panicking = withFeedThatPanics(
     t,
-    0,
-    `const listener = make()
+    `panicAtNextWake()
+     const listener = make()
      attempt(() => void listener.start())
      listener.handleNotification('junk')
      listener.handleNotification('{"k":"global"}')
@@ -75,8 +76,8 @@ test('in what a method of the package calls', async (t) => {
 test('in the thread of a listener that starts', async (t) => {
   const panicking = withFeedThatPanics(
     t,
-    0,
-    `const listener = make()
+    `panicAtNextWake()
+     const listener = make()
      listener.start()
        .then(() => console.log('started'), ({ code }) => console.log('rejected', code))
        .then(() => listener.shutDown())
@@ -98,9 +99,9 @@ test('in the thread of a listener that listens', async (t) => {
   const admin = await adminOf(t, url)
   const panicking = withFeedThatPanics(
     t,
-    1,
     `const listener = make()
      listener.start().then(async () => {
+       panicAtNextWake()
        console.log('ready')
        while (listener.stats().reconnects === 0) await new Promise((resolve) => setTimeout(resolve, 1))
        await listener.start()

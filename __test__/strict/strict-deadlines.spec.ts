@@ -62,7 +62,7 @@ describe('a network that swallows everything', () => {
         const clients = await Promise.all([1, 2, 3].map(() => pool.connect()))
         for (const client of clients) client.release()
       }
-      proxy.swallow()
+      await proxy.swallow()
       const options = { ...SOON, pool }
       const remove = () => assert.fail('nothing may be deleted')
       const [persisted, ...invalidated] = await within(
@@ -91,11 +91,8 @@ describe('a network that swallows everything', () => {
 
 describe('at COMMIT', () => {
   const LOSING = {
-    'the answer never comes': (proxy: Proxy) => proxy.swallow('to client'),
-    'the connection is lost': (proxy: Proxy) => {
-      proxy.swallow('to client')
-      proxy.reset()
-    },
+    'the answer never comes': () => {},
+    'the connection is lost': (proxy: Proxy) => proxy.reset(),
   }
   type Proxy = Awaited<ReturnType<typeof proxyTo>>
   for (const [what, lose] of Object.entries(LOSING)) {
@@ -106,9 +103,10 @@ describe('at COMMIT', () => {
         const a = await participant(t, url)
         const client = (await adminOf(t, proxy.url(url))).client
         const losing: SqlClient = {
-          query(text, values) {
+          async query(text, values) {
+            if (text === 'COMMIT') await proxy.swallow('to client')
             const answer = client.query(text, values)
-            if (text === 'COMMIT') lose(proxy)
+            if (text === 'COMMIT') await Promise.race([answer, lose(proxy)])
             return answer
           },
         }

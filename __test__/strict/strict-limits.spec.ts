@@ -19,7 +19,7 @@ test('in a gap nobody is made to wait, and no connection is taken', async (t) =>
     const { cache, job, events } = await participant(t, url, { connection: proxy.url(url), onGap })
     const before = job()
     await proxy.refuse()
-    proxy.cut()
+    await proxy.cut()
     await events.of('lost')
     const result = await cache.persist(before, { pool: () => assert.fail('a connection was taken') })
     assert.deepEqual(result, { outcome: 'unproven', cause: 'the listener is not listening' })
@@ -30,7 +30,7 @@ test('a gap inside the lock ends it at once', async (t) => {
   const url = await database()
   const proxy = await proxyTo(t, url)
   const { cache, client, job } = await participant(t, url, { connection: proxy.url(url) })
-  proxy.hold('to client')
+  await proxy.hold('to client')
   const persisted = cache.persist(job(), { client })
   const admin = await adminOf(t, url)
   await until('the fence', async () => {
@@ -39,7 +39,7 @@ test('a gap inside the lock ends it at once', async (t) => {
     )
     return rowCount === 1
   })
-  proxy.cut()
+  await proxy.cut()
   assert.deepEqual(await persisted, { outcome: 'unproven', cause: NOT_LISTENING })
   await proxy.heal()
   assert.equal(await rowsOf(client), 0)
@@ -55,8 +55,8 @@ test('a gap that begins while it waits for the lock ends it as soon as it has th
     async fanOut() {
       persisted = a.cache.persist(a.job(), { client: await a.connect() })
       await somebodyWaits(t, url)
-      proxy.refuse()
-      proxy.cut()
+      await proxy.refuse()
+      await proxy.cut()
       await a.events.of('lost')
     },
   })

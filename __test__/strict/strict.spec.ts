@@ -60,7 +60,7 @@ test('a notification that has not arrived is waited for', async (t) => {
   const a = await participant(t, url, { connection: proxy.url(url) })
   const b = await participant(t, url)
   const job = a.job()
-  proxy.hold('to client')
+  await proxy.hold('to client')
   await b.invalidate()
   assert.equal(
     a.generations.check(job.snapshot, REALM, [MODULE, DEPENDENCY]),
@@ -79,7 +79,7 @@ test('a notification that never arrives is no proof', async (t) => {
   const a = await participant(t, url, { connection: proxy.url(url), fenceTimeoutMs: 50 })
   const b = await participant(t, url)
   const job = a.job()
-  proxy.swallow('to client')
+  await proxy.swallow('to client')
   await b.invalidate()
   const result = await a.cache.persist(job, { client: await a.connect() })
   assert.deepEqual(result, { outcome: 'unproven', cause: 'the fence was not through within 50 ms' })

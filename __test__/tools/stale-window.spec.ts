@@ -44,8 +44,8 @@ test('counters that two listeners feed are unproven while either of them is not 
     const older = generations.snapshot()
     assert.equal(generations.check(older, REALM, MODULE), 'unchanged')
     events.clear()
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
     await events.of('lost')
     assert.equal(other.state, 'listening')
     const during = generations.snapshot()
@@ -71,8 +71,8 @@ test('with both connections gone, one of two listeners back is not enough', asyn
   ]
   const older = generations.snapshot()
   for (const proxy of proxies) {
-    proxy.refuse()
-    proxy.cut()
+    await proxy.refuse()
+    await proxy.cut()
   }
   const all = (type: ListenerEvent['type']) => Promise.all(listeners.map(({ events }) => events.of(type)))
   await all('lost')
@@ -108,7 +108,7 @@ test("a thread that shares the counters sees the gap of another thread's listene
     { name, realm: REALM, module: MODULE },
   )
   await worker.told('looking')
-  proxy.refuse()
+  await proxy.refuse()
   await admin.terminate(listener.stats().backendPid!)
   await worker.told('first unproven')
   await proxy.heal()

@@ -3,31 +3,15 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { type Socket, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import { proxyTo } from '../support/listening'
 import { Admin, PostgresServer, createDatabase } from '../support/postgres'
+import { Program } from '../support/program'
 import { Proxy } from '../../testkit/proxy'
 import { Journal, until, within } from '../../testkit/wait'
-
-/** Both ends of a connection through a proxy. */
-async function line(): Promise<{ proxy: Proxy; client: Socket; server: Socket; received: Journal<string> }> {
-  const listener = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1').unref()
-  await once(listener, 'listening')
-  const address = listener.address()
-  assert(address && typeof address === 'object')
-  const proxy = await Proxy.to(`postgres://127.0.0.1:${address.port}`)
-  const client = connect({ port: proxy.port, host: '127.0.0.1' })
-  const [server] = (await once(listener, 'connection')) as [Socket]
-  await proxy.waitForOpen(1)
-  listener.close()
-  const received = new Journal<string>()
-  client.setEncoding('utf8').on('data', received.record)
-  client.once('end', () => received.record('FIN'))
-  client.once('error', (error: NodeJS.ErrnoException) => received.record(error.code ?? ''))
-  return { proxy, client, server, received }
-}
 
 function refused(port: number): Promise<boolean> {
   const socket = connect({ port, host: '127.0.0.1' })
@@ -37,87 +21,105 @@ function refused(port: number): Promise<boolean> {
   )
 }
 
-test('a proxy forwards and cuts', async () => {
-  const { proxy, client, server, received } = await line()
-  client.write('ping')
-  assert.equal(String(await within('ping', once(server, 'data'))), 'ping')
-  server.write('pong')
-  await received.first('pong', (text) => text === 'pong')
-  proxy.cut()
-  await received.first('the end', (text) => text === 'FIN')
-  assert.deepEqual([proxy.open, proxy.accepted], [0, 1])
-  server.destroy()
-})
+/** A server that sends this to each client, and a proxy to it. */
+async function serving(t: TestContext, greeting: string): Promise<Proxy> {
+  const server = createServer((socket) => socket.on('error', () => {}).write(greeting)).listen(0, '127.0.0.1')
+  await once(server.unref(), 'listening')
+  return proxyTo(t, `postgres://127.0.0.1:${(server.address() as AddressInfo).port}`)
+}
 
-test('a proxy resets', async () => {
-  const { proxy, server, received } = await line()
-  proxy.reset()
-  await received.first('a reset', (text) => text === 'ECONNRESET')
-  server.destroy()
-})
+/** A client of a proxy, and what becomes of it: what it receives, `FIN`, or the code of its error. */
+function client(proxy: Proxy): Journal<string> {
+  const received = new Journal<string>()
+  const socket = connect({ port: proxy.port, host: '127.0.0.1' })
+    .setEncoding('utf8')
+    .on('data', received.record)
+  socket.once('end', () => received.record('FIN'))
+  socket.once('error', (error: NodeJS.ErrnoException) => received.record(error.code ?? ''))
+  return received
+}
 
-test('a proxy cuts in the middle of a message', async () => {
-  const { proxy, server, received } = await line()
-  proxy.cutAfter(5)
-  server.write('message')
-  await received.first('the end', (text) => text === 'FIN')
-  assert.deepEqual(received.entries, ['messa', 'FIN'])
-  await proxy.waitForOpen(0)
-  server.destroy()
-})
+const LATER = ['forward', 'heal'] as const
 
-test('a proxy holds, even the end', async () => {
-  const { proxy, server, received } = await line()
-  proxy.hold()
-  server.end('late')
-  assert.equal(proxy.open, 1)
-  await proxy.heal()
-  await received.first('the end', (text) => text === 'FIN')
-  assert.deepEqual(received.entries, ['late', 'FIN'])
-  await proxy.waitForOpen(0)
-})
+// What each does is tested in Rust, in `tests/tools.rs`: this is about the way to it.
+test('a proxy does what it is told, before it says so', async (t) => {
+  const proxy = await serving(t, 'hello')
+  assert.equal(proxy.url('postgres://u:p@h:1/d?a=b'), `postgres://u:p@127.0.0.1:${proxy.port}/d?a=b`)
+  assert.deepEqual([await proxy.open(), await proxy.accepted()], [0, 0])
 
-test('a proxy swallows, in one direction', async () => {
-  const { proxy, client, server, received } = await line()
-  proxy.swallow('to client')
-  server.write('lost')
-  await proxy.waitForSwallowed(4)
-  client.write('through')
-  assert.equal(String(await within('through', once(server, 'data'))), 'through')
-  await proxy.heal()
-  server.write('behind a hole')
-  await proxy.waitForSwallowed(17)
-  server.end()
-  await received.first('the end', (text) => text === 'FIN')
-  assert.deepEqual(received.entries, ['FIN'])
-  await proxy.waitForOpen(0)
-})
+  const first = client(proxy)
+  await first.first('the greeting', (text) => text === 'hello')
+  await proxy.waitForAccepted(1)
+  assert.equal(await proxy.open(), 1)
+  await proxy.cut()
+  assert.equal(await proxy.open(), 0)
+  await first.first('the end', (text) => text === 'FIN')
 
-test('a proxy swallows an end, until it is healed', async () => {
-  const { proxy, server, received } = await line()
-  proxy.swallow()
-  server.end('lost, and the end with it')
-  await proxy.waitForSwallowed(25)
-  assert.deepEqual(received.entries, [])
-  await proxy.heal()
-  await received.first('the end', (text) => text === 'FIN')
-  await proxy.waitForOpen(0)
-})
+  for (const [index, forward] of LATER.entries()) {
+    if (index === 0) await proxy.hold('to client')
+    else await proxy.holdAt(3)
+    const late = client(proxy)
+    await proxy.waitForAccepted(2 + index)
+    assert.deepEqual(late.entries, [])
+    await proxy[forward]('to client')
+    await late.first('the greeting', (text) => text === 'hello')
+  }
 
-test('a proxy refuses and accepts on one port', async () => {
-  const { proxy, client, server } = await line()
-  proxy.refuse()
+  const torn = client(proxy)
+  await torn.first('the greeting', (text) => text === 'hello')
+  await proxy.reset()
+  await torn.first('a reset', (text) => text === 'ECONNRESET')
+
+  await proxy.cutAfter(4)
+  const half = client(proxy)
+  await half.first('the end', (text) => text === 'FIN')
+  assert.deepEqual(half.entries, ['hell', 'FIN'])
+
+  await proxy.swallow('to client')
+  const lost = client(proxy)
+  await proxy.waitForOpen(1)
+  await proxy.cut()
+  await lost.first('the end', (text) => text === 'FIN')
+  assert.deepEqual(lost.entries, ['FIN'])
+
+  await proxy.refuse()
   assert.equal(await refused(proxy.port), true)
   await proxy.accept()
   assert.equal(await refused(proxy.port), false)
-  client.destroy()
-  server.destroy()
-  await proxy.waitForOpen(0)
 })
 
-test('databases are apart, and backends can be terminated', async () => {
+test('a proxy says what it cannot do, and holds up no command while it waits', async (t) => {
+  const proxy = await serving(t, '')
+  await assert.rejects(proxy.hold('sideways' as 'both'), /no such command: .*"sideways"/)
+  await assert.rejects(proxy.cutAfter(0), /that is `cut`/)
+  const waited = proxy.waitForAccepted(1)
+  assert.equal(await proxy.accepted(), 0)
+  client(proxy)
+  await waited
+  await proxy.dispose()
+  await proxy.dispose()
+  await assert.rejects(proxy.open(), /has ended/)
+})
+
+test('a proxy ends with its owner, which it does not keep alive', async (t) => {
+  const make = `
+    require('tsx/cjs')
+    require('./testkit/proxy.ts').Proxy.to('postgres://127.0.0.1:1').then((proxy) => console.log(proxy.port))
+  `
+  const idle = Program.bare(t, make)
+  assert.equal(await idle.end(), 0)
+  const killed = Program.bare(t, `${make}; setInterval(() => {}, 1000)`)
+  const port = Number(await killed.printed.first('the port', Boolean))
+  assert.equal(await refused(port), false)
+  killed.kill('SIGKILL')
+  for (const one of [Number(idle.printed.entries[0]), port]) {
+    await until('the end of the proxy', () => refused(one))
+  }
+})
+
+test('databases are apart, and backends can be terminated', async (t) => {
   const [one, other] = [await createDatabase(), await createDatabase()]
-  const proxy = await Proxy.to(one)
+  const proxy = await proxyTo(t, one)
   const victim = await Admin.connect(`${proxy.url(one)}?application_name=victim`)
   const [admin, stranger] = [await Admin.connect(one), await Admin.connect(other)]
   assert.deepEqual(await stranger.backends('victim'), [])

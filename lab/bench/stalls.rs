@@ -24,7 +24,7 @@ fn main() {
         max_queued_calls: 1,
         on_gap: OnGap::Discard,
     };
-    let feed = Feed::new(options, || {});
+    let feed = Feed::new(options, |_| {});
     let mut map: HashMap<String, u64> = HashMap::new();
     let (mut ours, mut growing) = (Times::default(), Times::default());
     for first in (0..urls).step_by(URLS_A_PAYLOAD) {

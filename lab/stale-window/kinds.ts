@@ -39,15 +39,15 @@ export const KINDS: readonly Kind[] = [
   live('blocked', 'none, JavaScript blocked', { gaze: 'tight' }, 100),
   live('shared', 'none, shared counters checked in a worker', { gaze: 'tight', inWorker: true }, 100),
   ended('fin', 'connection closed (FIN)', async (scene) => {
-    scene.proxy.hold('to client')
+    await scene.proxy.hold('to client')
     const acknowledged = await scene.invalidate()
-    scene.proxy.cut()
+    await scene.proxy.cut()
     return acknowledged
   }),
   ended('rst', 'connection reset (RST)', async (scene) => {
-    scene.proxy.hold('to client')
+    await scene.proxy.hold('to client')
     const acknowledged = await scene.invalidate()
-    scene.proxy.reset()
+    await scene.proxy.reset()
     return acknowledged
   }),
   ended('terminated', 'backend terminated', (scene, { backendPids }) =>
@@ -206,8 +206,8 @@ function silent(
           scene,
           await scene.subject(setup),
           rounds,
-          () => {
-            scene.proxy.swallow(direction)
+          async () => {
+            await scene.proxy.swallow(direction)
             return scene.invalidate()
           },
           recover,
@@ -230,8 +230,8 @@ function twoListeners(): Kind {
           scene,
           await scene.subject({ urls: [scene.url, scene.proxy.url(scene.url)] }),
           rounds,
-          () => {
-            scene.proxy.swallow()
+          async () => {
+            await scene.proxy.swallow()
             return scene.invalidate()
           },
           recover,
@@ -275,7 +275,7 @@ function frozen(
               await pass(50)
               const thaw = await ice.freeze(subject)
               try {
-                if (dead) scene.proxy.swallow()
+                if (dead) await scene.proxy.swallow()
                 const acknowledged = await scene.invalidate()
                 await pass(long ? scene.window * 1.1 : scene.window / 2)
                 return { acknowledged, thawed: now() }

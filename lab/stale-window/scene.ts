@@ -157,7 +157,7 @@ export class Scene {
 
   async end(): Promise<void> {
     for (const subject of this.#subjects.splice(0)) await subject.end()
-    this.proxy.dispose()
+    await this.proxy.dispose()
     await this.#client.end().catch(() => {})
   }
 }

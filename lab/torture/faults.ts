@@ -1,9 +1,9 @@
 // What goes wrong: at random moments, from a seed. Everything is mended in the end, and nothing waits for that.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Random } from '../../testkit/workload'
 import type { PostgresServer } from '../../testkit/postgres/cluster'
+import type { Proxy } from '../../testkit/proxy'
+import { Random } from '../../testkit/workload'
 import type { Auditor } from './auditor'
-import { NETWORK_FAULTS, type NetworkFault } from './messages'
 
 /** What can be done to whom. */
 export interface Victims {
@@ -14,8 +14,20 @@ export interface Victims {
   /** Kills a realm server as -9 does; another one takes its place. */
   kill(index: number): void
   signal(index: number, signal: 'SIGSTOP' | 'SIGCONT'): void
-  ways: number
-  network(way: number, fault: NetworkFault | 'heal'): void
+  /** The ways to the server. */
+  ways: readonly Proxy[]
+}
+
+/** What a way does that does not forward, or cuts what there is. */
+const NETWORK_FAULTS: Record<string, (way: Proxy) => Promise<void>> = {
+  reset: (way) => way.reset(),
+  cut: (way) => way.cut(),
+  'swallow both': (way) => way.swallow(),
+  'swallow to client': (way) => way.swallow('to client'),
+  'swallow to server': (way) => way.swallow('to server'),
+  'hold both': (way) => way.hold(),
+  'hold to client': (way) => way.hold('to client'),
+  'hold to server': (way) => way.hold('to server'),
 }
 
 /** How often each happens, in comparison. */
@@ -93,8 +105,8 @@ export class Faults {
     const { server, processes, ways } = this.#victims
     const random = this.#random
     const process = random.integer(0, processes - 1)
-    const way = random.integer(0, ways - 1)
-    const network = random.pick(NETWORK_FAULTS)
+    const way = random.integer(0, ways.length - 1)
+    const [network, fail] = random.pick(Object.entries(NETWORK_FAULTS))
     if (fault === 'network failed') this.#remember(`network ${way}: ${network}`)
     else this.#remember(fault.startsWith('process') ? `${fault}: ${process}` : fault)
     switch (fault) {
@@ -106,10 +118,10 @@ export class Faults {
         this.#victims.signal(process, 'SIGSTOP')
         return this.#mend(() => this.#victims.signal(process, 'SIGCONT'))
       case 'network failed':
-        this.#victims.network(way, network)
+        await fail(ways[way]!)
         return this.#mend(() => {
           this.#remember(`network ${way}: healed`)
-          this.#victims.network(way, 'heal')
+          return ways[way]!.heal()
         })
       case 'server stopped':
         await server.stop('immediate')
@@ -134,7 +146,7 @@ export class Faults {
     await this.#victims.admin.query(statement, [which]).catch(() => {})
   }
 
-  #mend(mend: () => void): void {
+  #mend(mend: () => void | Promise<void>): void {
     const mended = sleep(this.#random.next() ** 3 * LONGEST_FAULT_MS).then(mend)
     this.#mending.add(mended)
     void mended.finally(() => this.#mending.delete(mended))

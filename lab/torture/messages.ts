@@ -22,25 +22,3 @@ export type FromRealmServer =
   | { type: 'tally'; tally: Tally }
   /** How long writes took of which nobody was in the way, in milliseconds. */
   | { type: 'calibrated'; plain: number[]; persist: number[] }
-
-export interface NetworkSettings {
-  url: string
-  /** How many ways to the server there are to be. */
-  ways: number
-}
-
-/** A way through the network that does not forward, or cuts what there is. */
-export const NETWORK_FAULTS = [
-  'reset',
-  'cut',
-  'swallow both',
-  'swallow to client',
-  'swallow to server',
-  'hold both',
-  'hold to client',
-  'hold to server',
-] as const
-export type NetworkFault = (typeof NETWORK_FAULTS)[number]
-
-export type ToNetwork = { way: number; fault: NetworkFault | 'heal' }
-export type FromNetwork = { type: 'ready'; urls: string[] }

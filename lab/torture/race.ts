@@ -4,16 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PostgresServer } from '../../testkit/postgres/cluster'
+import { Proxy } from '../../testkit/proxy'
 import { Auditor } from './auditor'
 import { Faults } from './faults'
-import type {
-  FromNetwork,
-  FromRealmServer,
-  NetworkSettings,
-  Settings,
-  ToNetwork,
-  ToRealmServer,
-} from './messages'
+import type { FromRealmServer, Settings, ToRealmServer } from './messages'
 import { Child } from './processes'
 import { SCHEMA } from './rows'
 import { type Tally, add, emptyTally } from './tally'
@@ -68,11 +62,8 @@ export async function race(
   let calibration: { plain: number[]; persist: number[] } = { plain: [], persist: [] }
 
   // Every listener has a way of its own. Every second realm server has one for all else, too; the others' is direct.
-  const network = new Child<ToNetwork, FromNetwork>('network.ts', {
-    url,
-    ways: 2 * processes,
-  } satisfies NetworkSettings)
-  const { urls } = await network.received('ready')
+  const ways = await Promise.all(Array.from({ length: 2 * processes }, () => Proxy.to(url)))
+  const urls = ways.map((way) => way.url(url))
   await auditor.query(SCHEMA)
 
   const realmServers: RealmServer[] = []
@@ -113,8 +104,7 @@ export async function race(
             processes,
             kill: (index) => realmServers[index]?.signal('SIGKILL'),
             signal: (index, signal) => realmServers[index]?.signal(signal),
-            ways: 2 * processes,
-            network: (way, fault) => network.tell({ way, fault }),
+            ways,
           },
           seed,
           plan.faultsEvery,
@@ -142,8 +132,7 @@ export async function race(
   }, LAST_WORDS_MS)
   await Promise.all(realmServers.map(({ ended }) => ended))
   clearTimeout(impatience)
-  network.signal('SIGKILL')
-  await network.ended
+  await Promise.all(ways.map((way) => way.dispose()))
   await admin.close()
   await auditor.quiescence()
   const left = await auditor.audit()

@@ -93,8 +93,8 @@ export class StrictWithoutFence extends StrictMode {
   constructor(place: Place) {
     super(place)
     // A fence of the cache goes to native code by no public way: here it is through as soon as it begins.
-    const binding = createRequire(__filename)('../../ts/native.js') as typeof import('../../dist/binding.js')
-    binding.fence = (_listener, _afterLock, _waitInGap, _limitMs, done) => setImmediate(done, null)
+    const binding = createRequire(__filename)('../../dist/native.js') as typeof import('../../dist/binding.js')
+    binding.fence = (listener, id) => binding.whenListening(listener, id)
   }
 }
 

@@ -186,7 +186,8 @@ impl GenerationCounters {
     /// What is known since `snapshot` of every module alike, without looking at any: `None` if it takes a
     /// [`check`](Self::check) to tell.
     ///
-    /// Costs two loads.
+    /// Costs two loads. TypeScript has the same rule, in ts/counters.ts: `__test__/counters/shared-memory.spec.ts` holds the
+    /// two together.
     pub fn quick_check(&self, snapshot: u64) -> Option<Verdict> {
         let head = self.head();
         if head & UNPROVEN != 0 {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::unconstrained;
 use tokio_postgres::{AsyncMessage, Connection, Notification};
 
-use super::{Event, Sink};
+use super::event::{Event, Observer};
 use crate::error::Error;
 
 /// A connection, as far as it is read.
@@ -74,7 +74,11 @@ impl Inbox {
     }
 
     /// Does `work` while handing on whatever arrives. An error of the connection ends both.
-    pub async fn during<T>(&mut self, sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub async fn during<T>(
+        &mut self,
+        sink: &dyn Observer,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
         if let Some(reason) = &self.ended {
             return Err(reason.clone());
         }
@@ -103,14 +107,14 @@ impl Inbox {
     /// with a notification may come as the statement's answer.
     pub async fn answer<T>(
         &mut self,
-        sink: &dyn Sink,
+        sink: &dyn Observer,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
         let answer = self.during(sink, statement).await?;
         answer.map_err(|error| Error::while_listening(error, &self.encoding))
     }
 
-    pub async fn until_heard(&mut self, nonce: &str, sink: &dyn Sink) -> Result<(), Error> {
+    pub async fn until_heard(&mut self, nonce: &str, sink: &dyn Observer) -> Result<(), Error> {
         while self.expects(nonce) {
             self.receive(sink).await?;
         }
@@ -123,11 +127,11 @@ impl Inbox {
     }
 
     /// Waits for one message and hands it on. Dropping the future loses nothing.
-    async fn receive(&mut self, sink: &dyn Sink) -> Result<(), Error> {
+    async fn receive(&mut self, sink: &dyn Observer) -> Result<(), Error> {
         poll_fn(|cx| self.poll_receive(cx, sink)).await
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>, sink: &dyn Sink) -> Poll<Result<(), Error>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, sink: &dyn Observer) -> Poll<Result<(), Error>> {
         if let Some(reason) = &self.ended {
             return Poll::Ready(Err(reason.clone()));
         }
@@ -144,7 +148,7 @@ impl Inbox {
         Poll::Ready(Err(self.ended.insert(reason).clone()))
     }
 
-    fn hand_on(&mut self, notification: &Notification, sink: &dyn Sink) {
+    fn hand_on(&mut self, notification: &Notification, sink: &dyn Observer) {
         let (channel, payload) = (notification.channel(), notification.payload());
         let process_id = notification.process_id();
         if channel != self.echo_channel {
@@ -160,7 +164,7 @@ impl Inbox {
 /// For where there is nothing to hear.
 pub(super) struct Deaf;
 
-impl Sink for Deaf {
+impl Observer for Deaf {
     fn event(&self, _: Event<'_>) {}
 }
 

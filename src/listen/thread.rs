@@ -1,5 +1,6 @@
 //! The one thread that a listener or an examination has to itself, the runtime that it drives, and further threads for what blocks.
 
+use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::worker::panic_text;
 use crate::error::Error;
 
 /// What people see in `top -H` and in a debugger.
@@ -48,6 +48,13 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 
 fn failed(error: io::Error) -> Error {
     Error::Thread(Arc::new(error))
+}
+
+/// What a panic says.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use napi::bindgen_prelude::{Either, Error, Result, Status, Undefined};
+use napi::bindgen_prelude::{Error, Result, Status};
 use napi_derive::napi;
 
 use crate::payload::{self, EmptyUrl, Invalidation};
@@ -58,15 +58,6 @@ pub fn encode_realm(realm: String) -> Result<String> {
 #[napi(catch_unwind)]
 pub fn encode_global() -> String {
     payload::encode_global()
-}
-
-/// What a payload says, or `undefined`.
-#[napi(catch_unwind)]
-pub fn decode(payload: String) -> Either<ModuleCacheInvalidation, Undefined> {
-    match Invalidation::decode(&payload) {
-        Some(invalidation) => Either::A(invalidation.into()),
-        None => Either::B(()),
-    }
 }
 
 fn refuse(error: EmptyUrl) -> Error {

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
-use super::feed::ms;
-use super::listener::{ConnectionLayer, Failure, ListenerTimings, Strong};
+use super::date::ms;
+use super::listener::{ConnectionLayer, Failure, ListenerTimings};
 use crate::error::Error as CoreError;
 use crate::listen::{self, Fields, Settings, Verified};
 use crate::payload;
+
+/// Keeps the event loop alive until it is dropped.
+type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
 
 /// What a server said.
 #[napi(object, object_from_js = false)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 
 use super::codec::ModuleCacheInvalidation;
 use super::counters::Handle as CountersHandle;
-use super::listener::Weak;
+use super::date::{Date, epoch_ms, ms};
+use super::listener::{Failure, Weak};
 use crate::feed::{Feed, FeedOptions, OnGap};
 use crate::generations::Attachment;
-use crate::malformed::MALFORMED_INTERVAL;
-use crate::outbox::{Item, Report};
+use crate::malformed_throttle::MALFORMED_INTERVAL;
+use crate::queue::{Answer, Item, Report};
 
 pub(super) type FeedHandle = External<Arc<Feed>>;
 
@@ -43,8 +44,8 @@ fn leave_at_the_end(env: &Env, attachment: Attachment) -> Result<()> {
     Ok(())
 }
 
-/// Makes the feed of one `ModuleCacheInvalidationListener`. `wake` is called, from the event loop, when there is
-/// something to drain. The counters are unproven from this call on.
+/// Makes the feed of one listener or client. `wake` is called, from the event loop, when there is something to drain, and
+/// with each answer that waits for nothing in the queue. The counters are unproven from this call on.
 #[napi(catch_unwind, ts_return_type = "FeedHandle")]
 pub fn create_feed(
     env: &Env,
@@ -52,18 +53,22 @@ pub fn create_feed(
     queue_calls: bool,
     max_queued_calls: u32,
     trust_gaps: bool,
-    wake: Function<'_, (), ()>,
+    #[napi(ts_arg_type = "(ahead: Answer | undefined | null) => void")] wake: Function<
+        '_,
+        Option<SettledAnswer>,
+        (),
+    >,
 ) -> Result<FeedHandle> {
-    let wake: Weak<()> = wake.build_threadsafe_function().weak::<true>().build()?;
+    let wake: Weak<Option<SettledAnswer>> = wake.build_threadsafe_function().weak::<true>().build()?;
     let options = FeedOptions {
         counters: counters.map(|counters| Arc::clone(counters)),
         queue_calls,
         max_queued_calls: max_queued_calls as usize,
         on_gap: if trust_gaps { OnGap::Trust } else { OnGap::Discard },
     };
-    // The call fails only when the environment is going away, and then there is nobody left to wake.
-    let feed = Feed::new(options, move || {
-        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    // The call fails only when the environment is going away, and then nothing is left to wake.
+    let feed = Feed::new(options, move |ahead| {
+        wake.call(ahead.map(Into::into), ThreadsafeFunctionCallMode::NonBlocking);
     });
     if let Some(attachment) = feed.waiting() {
         leave_at_the_end(env, attachment)?;
@@ -96,78 +101,84 @@ pub fn report_malformed(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -
     feed.report_malformed().map(ms)
 }
 
-/// One thing to do: a report to pass on, or an invalidation to replay.
+/// What came of something that was asked for.
 #[napi(object, object_from_js = false)]
-pub struct FeedItem {
-    /// Milliseconds since 1970; of reports.
-    pub at: Option<f64>,
-    /// The kind of report; none if this is an invalidation.
-    #[napi(
-        ts_type = "'listening' | 'lost' | 'retrying' | 'resynced' | 'malformed' | 'overflow' | 'stopped'"
-    )]
-    pub report: Option<&'static str>,
-    /// Of `lost` and `retrying`.
-    pub cause: Option<String>,
-    /// Of `lost`.
-    pub code: Option<&'static str>,
-    /// Of `retrying` (attempts), `malformed` (payloads) and `overflow` (calls).
-    pub count: Option<f64>,
-    /// Of `resynced`.
-    pub gap_ms: Option<f64>,
-    /// Of `malformed`.
-    pub payload: Option<String>,
-    /// To replay.
-    pub invalidation: Option<ModuleCacheInvalidation>,
+pub struct SettledAnswer {
+    /// The number that it was asked under.
+    pub id: u32,
+    /// Why it came to nothing, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl From<Answer> for SettledAnswer {
+    fn from(Answer { id, outcome }: Answer) -> Self {
+        Self { id, failure: outcome.err().map(Into::into) }
+    }
+}
+
+/// One thing to do: an event to tell the user of, an invalidation to replay, or a promise to settle.
+#[napi(object_from_js = false, discriminant = "type", discriminant_case = "lowercase")]
+pub enum FeedItem {
+    Listening {
+        #[napi(ts_type = "Date")]
+        at: Date,
+    },
+    Lost {
+        #[napi(ts_type = "Date")]
+        at: Date,
+        cause: String,
+        code: String,
+    },
+    Retrying {
+        #[napi(ts_type = "Date")]
+        at: Date,
+        attempt: u32,
+        cause: String,
+    },
+    Resynced {
+        #[napi(ts_type = "Date")]
+        at: Date,
+        gap_ms: f64,
+    },
+    Malformed {
+        #[napi(ts_type = "Date")]
+        at: Date,
+        payload: String,
+        count: f64,
+    },
+    Overflow {
+        #[napi(ts_type = "Date")]
+        at: Date,
+        dropped: f64,
+    },
+    Stopped {
+        #[napi(ts_type = "Date")]
+        at: Date,
+    },
+    Call {
+        invalidation: ModuleCacheInvalidation,
+    },
+    Answer {
+        answer: SettledAnswer,
+    },
 }
 
 impl From<Item> for FeedItem {
     fn from(item: Item) -> Self {
-        let mut new = Self {
-            at: None,
-            report: None,
-            cause: None,
-            code: None,
-            count: None,
-            gap_ms: None,
-            payload: None,
-            invalidation: None,
-        };
         let (at, report) = match item {
-            Item::Call(invalidation) => {
-                new.invalidation = Some(invalidation.into());
-                return new;
-            }
-            Item::Report { at, report } => (at, report),
+            Item::Call(invalidation) => return Self::Call { invalidation: invalidation.into() },
+            Item::Answer(answer) => return Self::Answer { answer: answer.into() },
+            Item::Report { at, report } => (Date(at), report),
         };
-        new.at = Some(epoch_ms(at));
-        new.report = Some(match report {
-            Report::Listening => "listening",
-            Report::Lost { cause, code } => {
-                new.cause = Some(cause);
-                new.code = Some(code);
-                "lost"
-            }
-            Report::Retrying { attempt, cause } => {
-                new.cause = Some(cause);
-                new.count = Some(attempt.into());
-                "retrying"
-            }
-            Report::Resynced { gap } => {
-                new.gap_ms = Some(ms(gap));
-                "resynced"
-            }
-            Report::Malformed { payload, count } => {
-                new.payload = Some(payload);
-                new.count = Some(count as f64);
-                "malformed"
-            }
-            Report::Overflow { dropped } => {
-                new.count = Some(dropped as f64);
-                "overflow"
-            }
-            Report::Stopped => "stopped",
-        });
-        new
+        match report {
+            Report::Listening => Self::Listening { at },
+            Report::Lost { cause, code } => Self::Lost { at, cause, code: code.into() },
+            Report::Retrying { attempt, cause } => Self::Retrying { at, attempt, cause },
+            Report::Resynced { gap } => Self::Resynced { at, gap_ms: ms(gap) },
+            Report::Malformed { payload, count } => Self::Malformed { at, payload, count: count as f64 },
+            Report::Overflow { dropped } => Self::Overflow { at, dropped: dropped as f64 },
+            Report::Stopped => Self::Stopped { at },
+        }
     }
 }
 
@@ -227,13 +238,4 @@ pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally
         backend_pid: tally.backend_pid,
         server: tally.server,
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn epoch_ms(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, ms)
-}
-
-pub(super) fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }

@@ -8,4 +8,4 @@ export type ListenerHandle = { readonly [kind]: 'listener' }
 /** A question of native code's, which waits for its answer. */
 export type Question = { readonly [kind]: 'question' }
 /** Notifications that JavaScript has yet to hear. */
-export type MailboxHandle = { readonly [kind]: 'mailbox' }
+export type NotificationQueueHandle = { readonly [kind]: 'notifications' }

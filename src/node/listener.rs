@@ -10,55 +10,47 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::feed::{FeedHandle, epoch_ms};
+use super::date::epoch_ms;
+use super::feed::FeedHandle;
 use crate::error::Error as CoreError;
+use crate::feed::Feed;
 use crate::listen::{
-    self, Ask, Covers, Event, Fence, Fields, InGap, Listener, Listens, Password, Pem, Settings, Sink, State,
-    Subscription, Timings,
+    self, Ask, Covers, Fence, Fields, InGap, Listener, Password, Pem, Settings, SharedObserver, State,
+    Timings,
 };
 use crate::payload;
+use crate::queue::CallQueue;
 
-/// Something that listens: see [`Listens`].
+/// A subscription, and the way to its connection.
 pub(super) type ListenerHandle = External<Handle>;
 type Question = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
 
-/// By what way it does.
-pub enum Handle {
-    /// On a connection of its own.
-    Own(Arc<Listener>),
-    /// On the connection of another.
-    Shared(Subscription),
+/// A listener, and where its answers go.
+pub struct Handle {
+    listener: Listener,
+    answers: Arc<CallQueue>,
 }
 
 impl Handle {
-    fn listens(&self) -> &dyn Listens {
-        match self {
-            Self::Own(listener) => &**listener,
-            Self::Shared(subscription) => subscription,
-        }
+    /// One that answers through `feed`.
+    pub(super) fn new(listener: Listener, feed: &Feed) -> ListenerHandle {
+        External::new(Self { listener, answers: Arc::clone(feed.queue()) })
     }
 
-    /// The connection, for others to share.
-    pub(super) fn connection(&self) -> Result<&Arc<Listener>> {
-        match self {
-            Self::Own(listener) => Ok(listener),
-            Self::Shared(_) => Err(Error::new(Status::InvalidArg, "it has no connection")),
-        }
-    }
-
-    pub(super) fn subscription(&self) -> Result<&Subscription> {
-        match self {
-            Self::Shared(subscription) => Ok(subscription),
-            Self::Own(_) => Err(Error::new(Status::InvalidArg, "it is no subscription")),
-        }
+    /// Subscribes to a channel on its connection.
+    pub(super) fn subscribe(
+        &self,
+        channel: &str,
+        observer: SharedObserver,
+        limit_ms: f64,
+    ) -> Result<Listener> {
+        let subscribed = self.listener.subscribe(channel, observer, duration(limit_ms));
+        subscribed.map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
     }
 }
 
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
 pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
-/// Keeps the event loop alive until it is dropped: for answers somebody waits for.
-pub(super) type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
-
 /// Why something failed.
 #[napi(object, object_from_js = false)]
 pub struct Failure {
@@ -144,8 +136,9 @@ pub struct ListenerTimings {
 ///
 /// Of `layers` the first goes before the second, and so on; after the last come libpq's variables as `environment`
 /// has them. `ask_password` answers requests for the password of layer `ask_password_layer`, and `ask_server` those for
-/// the server that has to be the listener's. A failure is returned, not thrown. Without `hears_invalidations` the connection has no channel but those that others subscribe to.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
+/// the server that has to be the listener's. Without `hears_invalidations` the connection has no channel but those that
+/// others subscribe to. `predecessor` is shut down, and its end waited for.
+#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
 #[allow(clippy::too_many_arguments, reason = "one call from one place, and an object would say it all again")]
 pub fn start_listener(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
@@ -161,12 +154,12 @@ pub fn start_listener(
     >,
     timings: ListenerTimings,
     #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
-) -> Result<Either<ListenerHandle, Failure>> {
+) -> Result<ListenerHandle> {
     let ask = ask_password.map(question).transpose()?;
     let ask_server = ask_server.map(question).transpose()?;
-    let predecessor = predecessor.and_then(|handle| handle.connection().cloned().ok());
+    let predecessor = predecessor.map(|handle| handle.listener.close());
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
-    let sink = feed.attach();
+    let observer = feed.attach();
     let started = (|| {
         let mut fields = Fields::default();
         for (index, layer) in layers.into_iter().enumerate() {
@@ -183,82 +176,63 @@ pub fn start_listener(
         if let Some(ask) = ask_server {
             settings = settings.expecting(ask);
         }
-        let channels = if hears_invalidations { vec![payload::CHANNEL.to_owned()] } else { Vec::new() };
-        Listener::spawn(settings, channels, Arc::clone(&sink), predecessor)
+        let channel = hears_invalidations.then_some(payload::CHANNEL);
+        Listener::spawn(settings, channel, Arc::clone(&observer), predecessor)
     })();
-    Ok(match started {
-        Ok(listener) => Either::A(External::new(Handle::Own(Arc::new(listener)))),
-        Err(error) => Either::B(refuse(&*sink, error)),
-    })
+    let listener = started.unwrap_or_else(|error| Listener::failed(observer, &error));
+    Ok(Handle::new(listener, feed))
 }
 
 /// Attaches to the feed and rides on the connection of `client`; gives up after `limit_ms`.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle | Failure")]
+#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
 pub fn start_on_client(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
     #[napi(ts_arg_type = "ListenerHandle")] client: &ListenerHandle,
     limit_ms: f64,
-) -> Result<Either<ListenerHandle, Failure>> {
-    let subscribed = client.connection()?.subscribe(payload::CHANNEL, feed.attach(), duration(limit_ms));
-    Ok(match subscribed {
-        Ok(subscription) => Either::A(External::new(Handle::Shared(subscription))),
-        Err(error) => Either::B(error.into()),
-    })
+) -> Result<ListenerHandle> {
+    Ok(Handle::new(client.subscribe(payload::CHANNEL, feed.attach(), limit_ms)?, feed))
 }
 
 /// What `start_listener` does when options are invalid, for a reason found before it came to that; without one, because
 /// what it would ride on was shut down.
-#[napi(catch_unwind)]
+#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
 pub fn refuse_start(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
     message: Option<String>,
-) -> Failure {
-    refuse(&*feed.attach(), message.map_or(CoreError::Stopped, CoreError::InvalidOptions))
+) -> ListenerHandle {
+    let error = message.map_or(CoreError::Stopped, CoreError::InvalidOptions);
+    Handle::new(Listener::failed(feed.attach(), &error), feed)
 }
 
-fn refuse(sink: &dyn Sink, error: CoreError) -> Failure {
-    sink.event(Event::Failed { error: &error });
-    sink.event(Event::Stopped);
-    error.into()
-}
-
-/// Calls back when the listener is listening, or with the reason why it never will.
+/// Answers when the listener is listening, or with the reason why it never will; with a limit, with a failure after that.
 #[napi(catch_unwind)]
 pub fn when_listening(
-    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
-    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
-        '_,
-        Option<Failure>,
-        (),
-    >,
-) -> Result<()> {
-    listener.listens().when_listening(reply(callback)?);
-    Ok(())
+    #[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle,
+    id: u32,
+    limit_ms: Option<f64>,
+) {
+    handle.answers.answer(id, handle.listener.until_listening(limit_ms.map(duration)), false);
 }
 
-/// Calls back when all that was committed before this call has been handed on; or why that cannot be said.
+/// Answers when all that was committed before this call has been handed on; or why that cannot be said.
 ///
-/// With `after_lock` it also covers commits that somebody knows of by a lock they held. Without `wait_in_gap` it fails
-/// while the listener is not listening.
+/// With `after_lock` it also covers commits that are known by a lock they held. Without `wait_in_gap` it fails while the
+/// listener is not listening. An answer `ahead` does not wait for calls that are queued.
 #[napi(catch_unwind)]
 pub fn fence(
-    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
+    #[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle,
+    id: u32,
+    ahead: bool,
     after_lock: bool,
     wait_in_gap: bool,
     limit_ms: f64,
-    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
-        '_,
-        Option<Failure>,
-        (),
-    >,
-) -> Result<()> {
+) {
     let fence = Fence {
         covers: if after_lock { Covers::Released } else { Covers::Acknowledged },
         limit: duration(limit_ms),
         in_gap: if wait_in_gap { InGap::Wait } else { InGap::Fail },
     };
-    listener.listens().fence(fence, reply(callback)?);
-    Ok(())
+    handle.answers.answer(id, handle.listener.fence(fence), ahead);
 }
 
 /// The query that tells which server answers it.
@@ -267,24 +241,16 @@ pub fn identity_query() -> &'static str {
     listen::IDENTITY
 }
 
-/// Stops the listener and calls back when its connection is closed.
+/// Stops the listener and answers when its connection is closed, ahead of all that is queued.
 #[napi(catch_unwind)]
-pub fn shut_down(
-    #[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle,
-    #[napi(ts_arg_type = "(failure: Failure | undefined | null) => void")] callback: Function<
-        '_,
-        Option<Failure>,
-        (),
-    >,
-) -> Result<()> {
-    listener.listens().shut_down(reply(callback)?);
-    Ok(())
+pub fn shut_down(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle, id: u32) {
+    handle.answers.answer(id, handle.listener.close(), true);
 }
 
-/// Waits until the thread is gone: microseconds, once `shut_down` has called back.
+/// Waits until the thread is gone: microseconds, once `shut_down` has answered.
 #[napi(catch_unwind)]
-pub fn join(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) {
-    listener.listens().join();
+pub fn join(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle) {
+    handle.listener.join();
 }
 
 /// Where a listener is in its life.
@@ -299,8 +265,8 @@ pub struct ListenerState {
 
 /// The listener's state.
 #[napi(catch_unwind)]
-pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] listener: &ListenerHandle) -> ListenerState {
-    let (state, since) = listener.listens().state();
+pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle) -> ListenerState {
+    let (state, since) = handle.listener.state();
     let name = match state {
         State::Stopped => "stopped",
         State::Connecting => "connecting",
@@ -334,13 +300,6 @@ impl From<ListenerTimings> for Timings {
 
 pub(super) fn duration(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
-}
-
-pub(super) fn reply(callback: Function<'_, Option<Failure>, ()>) -> Result<listen::Reply> {
-    let callback: Strong<Option<Failure>> = callback.build_threadsafe_function().build()?;
-    Ok(Box::new(move |outcome| {
-        callback.call(outcome.err().map(Into::into), ThreadsafeFunctionCallMode::NonBlocking);
-    }))
 }
 
 fn question(ask: Function<'_, Question, ()>) -> Result<Ask> {

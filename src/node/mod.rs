@@ -5,6 +5,7 @@
 mod client;
 mod codec;
 mod counters;
+mod date;
 mod examine;
 mod feed;
 mod listener;

@@ -1,7 +1,7 @@
 //! Makes the certificates of the TLS tests anew, in `testkit/certificates/`:
 //!
 //! ```sh
-//! cargo run --example certificates
+//! cargo run --package testkit --example certificates
 //! ```
 //!
 //! They are good for nothing else: their keys are there for everyone to read. But for the expired one they last until
@@ -14,7 +14,7 @@ use std::path::Path;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testkit/certificates");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("certificates");
     let save = |name: &str, pem: String| fs::write(directory.join(name), pem);
 
     let ca = authority("pg-generations tests")?;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use pg_generations::error::Error;
 use pg_generations::listen::{
-    Covers, Event, Fence, Fields, InGap, Listener, Listens, Settings, Sink, State, Subscription, Timings,
+    Covers, Event, Fence, Fields, InGap, Listener, Observer, Settings, SharedObserver, State, Timings,
 };
 
-use crate::harness::{Harness, patient, shut_down, started, unhurried, wait};
-use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
+use crate::harness::{Harness, patient, shut_down, started, told, unhurried, wait};
+use testkit::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// What a subscriber was told: `"listening"`, `"heard PAYLOAD"`, `"lost"`, …
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Ear {
     }
 }
 
-impl Sink for Ear {
+impl Observer for Ear {
     fn event(&self, event: Event<'_>) {
         let text = match event {
             Event::Listening { .. } => "listening".into(),
@@ -48,23 +48,23 @@ impl Sink for Ear {
         let panics = self.panics_at.lock().take_if(|at| *at == text).is_some();
         self.told.lock().push(text);
         self.more.notify_all();
-        assert!(!panics, "a sink that panics on purpose");
+        assert!(!panics, "an observer that panics on purpose");
     }
 }
 
-pub fn subscribed(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+pub fn subscribed(listener: &Listener, channel: &str) -> (Listener, Arc<Ear>) {
     let (subscription, ear) = subscribing(listener, channel);
-    wait(|reply| subscription.when_listening(reply)).unwrap();
+    wait(subscription.until_listening(None)).unwrap();
     (subscription, ear)
 }
 
-pub fn subscribing(listener: &Listener, channel: &str) -> (Subscription, Arc<Ear>) {
+pub fn subscribing(listener: &Listener, channel: &str) -> (Listener, Arc<Ear>) {
     let ear = Arc::new(Ear::default());
-    (listener.subscribe(channel, Arc::clone(&ear) as Arc<dyn Sink>, DEADLINE).unwrap(), ear)
+    (listener.subscribe(channel, Arc::clone(&ear) as SharedObserver, DEADLINE).unwrap(), ear)
 }
 
-fn left(subscription: &Subscription) {
-    wait(|reply| subscription.shut_down(reply)).unwrap();
+fn left(subscription: &Listener) {
+    wait(subscription.close()).unwrap();
 }
 
 /// No heartbeat, and short pauses.
@@ -73,32 +73,34 @@ fn quick() -> Timings {
 }
 
 /// Everything that was committed before has been heard when this returns.
-fn fenced(listens: &dyn Listens) {
+fn fenced(listens: &Listener) {
     let fence = Fence { covers: Covers::Acknowledged, limit: DEADLINE, in_gap: InGap::Wait };
-    wait(|reply| listens.fence(fence, reply)).unwrap();
+    wait(listens.fence(fence)).unwrap();
 }
 
 /// Leaves, and gives what says so when it is done.
-fn leaving(subscription: &Subscription) -> mpsc::Receiver<bool> {
-    let (sender, gone) = mpsc::channel();
-    subscription.shut_down(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
-    gone
+fn leaving(subscription: &Listener) -> mpsc::Receiver<Result<(), Error>> {
+    told(subscription.close())
 }
 
 /// A connection that nothing but subscriptions uses.
 fn connection(url: &str, timings: Timings) -> Listener {
     struct Nobody;
-    impl Sink for Nobody {
+    impl Observer for Nobody {
         fn event(&self, _: Event<'_>) {}
     }
-    connection_for(url, timings, &[], Nobody)
+    connection_for(url, timings, None, Nobody)
 }
 
-/// A connection that has channels of its own.
-fn connection_for(url: &str, timings: Timings, own: &[&str], sink: impl Sink + 'static) -> Listener {
+/// A connection that begins with a channel.
+fn connection_for(
+    url: &str,
+    timings: Timings,
+    first: Option<&str>,
+    observer: impl Observer + Send + Sync + 'static,
+) -> Listener {
     let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();
-    let own = own.iter().map(|&channel| channel.into()).collect();
-    Listener::spawn(settings, own, Arc::new(sink), None).unwrap()
+    Listener::spawn(settings, first, Arc::new(observer), None).unwrap()
 }
 
 /// What the one connection said last.
@@ -112,7 +114,7 @@ fn last_statement(admin: &Admin) -> String {
 }
 
 #[test]
-fn each_hears_its_channel_and_the_own_sink_hears_its_own() {
+fn each_hears_its_channel_and_the_first_hears_its_own() {
     let database = Database::create();
     let admin = database.admin();
     let harness = Harness::new();
@@ -153,7 +155,7 @@ fn the_first_says_listen_and_the_last_unlisten() {
     left(&second);
     assert_eq!(last_statement(&admin), r#"UNLISTEN "c""#);
     left(&second);
-    assert_eq!(wait(|reply| second.when_listening(reply)).unwrap_err().code(), "PGGEN_STOPPED");
+    assert_eq!(wait(second.until_listening(None)).unwrap_err().code(), "PGGEN_STOPPED");
     admin.notify("c", "2");
     fenced(&listener);
     assert_eq!(ear.told()[2..], ["stopping", "stopped"]);
@@ -166,7 +168,7 @@ fn who_has_left_hears_nothing_more_though_others_do() {
     let listener = connection(&database.url, patient());
     let (leaver, left_ear) = subscribed(&listener, "c");
     let (stayer, stayed_ear) = subscribed(&listener, "c");
-    leaver.shut_down(Box::new(drop));
+    drop(leaver.close());
     admin.notify("c", "1");
     fenced(&stayer);
     assert_eq!(left_ear.told(), ["listening", "stopping", "stopped"]);
@@ -191,7 +193,7 @@ fn every_subscription_lasts_over_a_loss() {
         }
         admin.notify("a", "A");
         admin.notify("b", "B");
-        fenced(&*listener);
+        fenced(&listener);
     }
     let round = |heard: &str| ["lost".to_owned(), "resynced".into(), format!("heard {heard}")];
     for ((_, ear), heard) in subscriptions.iter().zip(["A", "B", "A"]) {
@@ -222,7 +224,7 @@ fn a_listen_under_way_when_the_connection_dies_is_said_again() {
         assert_eq!(subscription.state().0, State::Connecting);
         proxy.cut();
         proxy.heal();
-        wait(|reply| subscription.when_listening(reply)).unwrap();
+        wait(subscription.until_listening(None)).unwrap();
         admin.notify(&channel, "1");
         fenced(&subscription);
         assert_eq!(ear.told(), ["listening", "heard 1"]);
@@ -238,7 +240,7 @@ fn who_comes_while_the_last_leaves_takes_its_place() {
         begun: mpsc::Sender<()>,
         end: Mutex<mpsc::Receiver<()>>,
     }
-    impl Sink for Busy {
+    impl Observer for Busy {
         fn event(&self, event: Event<'_>) {
             if let Event::Notification { .. } = event {
                 self.begun.send(()).unwrap();
@@ -249,8 +251,8 @@ fn who_comes_while_the_last_leaves_takes_its_place() {
     let database = Database::create();
     let admin = database.admin();
     let ((begun, is_busy), (go_on, end)) = (mpsc::channel(), mpsc::channel());
-    let sink = Busy { begun, end: Mutex::new(end) };
-    let listener = connection_for(&database.url, patient(), &["own"], sink);
+    let observer = Busy { begun, end: Mutex::new(end) };
+    let listener = connection_for(&database.url, patient(), Some("own"), observer);
     let (leaver, old) = subscribed(&listener, "c");
     admin.notify("own", "");
     is_busy.recv_timeout(DEADLINE).unwrap();
@@ -258,8 +260,8 @@ fn who_comes_while_the_last_leaves_takes_its_place() {
     let (newcomer, new) = subscribing(&listener, "c");
     assert!(gone.try_recv().is_err());
     go_on.send(()).unwrap();
-    assert!(gone.recv_timeout(DEADLINE).unwrap());
-    wait(|reply| newcomer.when_listening(reply)).unwrap();
+    gone.recv_timeout(DEADLINE).unwrap().unwrap();
+    wait(newcomer.until_listening(None)).unwrap();
     assert_eq!(last_statement(&admin), r#"LISTEN "c""#, "the channel was never given up");
     admin.notify("c", "1");
     fenced(&newcomer);
@@ -283,7 +285,7 @@ fn who_has_left_hears_nothing_more_though_the_server_does_not_know_yet() {
     other.wait_for("heard 2", 1);
     assert!(gone.try_recv().is_err());
     proxy.heal();
-    assert!(gone.recv_timeout(DEADLINE).unwrap());
+    gone.recv_timeout(DEADLINE).unwrap().unwrap();
     assert_eq!(ear.told(), ["listening", "stopping", "stopped"]);
     shut_down(&listener);
 }
@@ -304,10 +306,10 @@ fn an_unlisten_under_way_when_the_connection_dies_is_done() {
     assert!(gone.try_recv().is_err());
     proxy.cut();
     proxy.heal();
-    assert!(gone.recv_timeout(DEADLINE).unwrap());
+    gone.recv_timeout(DEADLINE).unwrap().unwrap();
     harness.record.wait_for("resynced", 1);
     admin.notify("c", "1");
-    fenced(&*listener);
+    fenced(&listener);
     assert_eq!(ear.told(), ["listening", "stopping", "stopped"]);
 }
 
@@ -325,10 +327,10 @@ fn who_comes_in_a_gap_waits_for_its_end_or_their_own() {
 
     let ear = Arc::new(Ear::default());
     let brief =
-        listener.subscribe("new", Arc::clone(&ear) as Arc<dyn Sink>, Duration::from_millis(20)).unwrap();
-    assert_eq!(wait(|reply| brief.when_listening(reply)).unwrap_err().code(), "PGGEN_TIMEOUT");
+        listener.subscribe("new", Arc::clone(&ear) as SharedObserver, Duration::from_millis(20)).unwrap();
+    assert_eq!(wait(brief.until_listening(None)).unwrap_err().code(), "PGGEN_TIMEOUT");
     assert_eq!(ear.told(), ["failed PGGEN_TIMEOUT", "stopped"]);
-    let late = wait(|reply| old.when_listening_within(Duration::from_millis(20), reply)).unwrap_err();
+    let late = wait(old.until_listening(Some(Duration::from_millis(20)))).unwrap_err();
     assert_eq!(late.code(), "PGGEN_TIMEOUT");
     let (leaver, _) = subscribing(&listener, "new");
     left(&leaver);
@@ -336,12 +338,12 @@ fn who_comes_in_a_gap_waits_for_its_end_or_their_own() {
 
     let (new, new_ear) = subscribing(&listener, "new");
     let fence = |in_gap, limit| Fence { covers: Covers::Released, limit, in_gap };
-    let refused = |fence| wait(|reply| new.fence(fence, reply)).unwrap_err().code();
+    let refused = |fence| wait(new.fence(fence)).unwrap_err().code();
     assert_eq!(refused(fence(InGap::Fail, DEADLINE)), "PGGEN_NOT_LISTENING");
     assert_eq!(refused(fence(InGap::Wait, Duration::from_millis(20))), "PGGEN_FENCE_TIMEOUT");
     proxy.heal();
     fenced(&new);
-    wait(|reply| old.when_listening_within(DEADLINE, reply)).unwrap();
+    wait(old.until_listening(Some(DEADLINE))).unwrap();
     assert_eq!(new_ear.told(), ["listening"]);
     assert_eq!(old_ear.told(), ["listening", "lost", "resynced"]);
 }
@@ -363,7 +365,7 @@ fn a_channel_that_the_server_refuses_fails_those_who_wait_for_it_and_nobody_else
     let (other, ear) = subscribed(&listener, odd);
     let refused: Vec<_> = (0..3).map(|_| subscribing(&listener, "канал")).collect();
     for (subscription, ear) in &refused {
-        let error = wait(|reply| subscription.when_listening(reply)).unwrap_err();
+        let error = wait(subscription.until_listening(None)).unwrap_err();
         assert_eq!((error.code(), error.sql_state()), ("PGGEN_SERVER_ERROR", Some("22P05")));
         assert_eq!(ear.told(), ["failed PGGEN_SERVER_ERROR", "stopped"]);
         assert_eq!(subscription.state().0, State::Stopped);
@@ -387,10 +389,10 @@ fn a_start_that_fails_fails_all_and_so_does_a_shutdown() {
     url.set_path("no_such_database");
     let listener = connection(url.as_str(), patient());
     let (early, early_ear) = subscribing(&listener, "c");
-    assert_eq!(wait(|reply| early.when_listening(reply)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
+    assert_eq!(wait(early.until_listening(None)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
     let _ = started(&listener);
     let (late, late_ear) = subscribing(&listener, "c");
-    assert_eq!(wait(|reply| late.when_listening(reply)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
+    assert_eq!(wait(late.until_listening(None)).unwrap_err().code(), "PGGEN_UNKNOWN_DATABASE");
     for ear in [early_ear, late_ear] {
         ear.wait_for("stopped", 1);
         assert_eq!(ear.told(), ["failed PGGEN_UNKNOWN_DATABASE", "stopped"]);
@@ -401,13 +403,13 @@ fn a_start_that_fails_fails_all_and_so_does_a_shutdown() {
     let listener = connection(&proxy.url(&database.url), patient());
     let (waiting, ear) = subscribing(&listener, "c");
     shut_down(&listener);
-    assert_eq!(wait(|reply| waiting.when_listening(reply)).unwrap_err().code(), "PGGEN_STOPPED");
+    assert_eq!(wait(waiting.until_listening(None)).unwrap_err().code(), "PGGEN_STOPPED");
     assert_eq!(ear.told(), ["stopping", "stopped"]);
     left(&waiting);
 }
 
 #[test]
-fn a_sink_that_panics_keeps_nobody_from_being_told() {
+fn an_observer_that_panics_keeps_nobody_from_being_told() {
     let database = Database::create();
     let admin = database.admin();
     for at in ["lost", "resynced", "heard boom"] {

@@ -14,8 +14,8 @@ use pg_generations::listen::Listener;
 use pg_generations::payload::CHANNEL;
 
 use crate::harness::{Harness, shut_down, watchful};
-use crate::support::{Admin, Database, Direction, Proxy, until};
 use crate::tls::SERVER as WITH_TLS;
+use testkit::{Admin, Database, Direction, Proxy, until};
 
 const PAYLOAD: &str = r#"{"k":"module","r":"http://realm/","m":["http://realm/a.gts"]}"#;
 const DIRECTIONS: [Direction; 3] = [Direction::ToClient, Direction::ToServer, Direction::Both];

@@ -1,14 +1,14 @@
 //! Databases with an encoding that has bytes without a meaning in UTF-8.
 
 use pg_generations::generations::Verdict;
-use pg_generations::listen::{Covers, Fence, InGap, Listens};
+use pg_generations::listen::{Covers, Fence, InGap};
 use pg_generations::payload::CHANNEL;
 
 use crate::channels::subscribing;
 use crate::harness::{Harness, fence, patient, shut_down, wait};
 #[cfg(unix)]
 use crate::stalls::signal;
-use crate::support::{Admin, DEADLINE, PostgresServer};
+use testkit::{Admin, DEADLINE, PostgresServer};
 
 /// The URL of a database with this encoding, for a role without privileges.
 fn database(server: &PostgresServer, encoding: &str) -> String {
@@ -88,7 +88,7 @@ fn a_loss_that_comes_as_the_answer_to_a_statement_is_a_loss() {
         let mut asked = None;
         ask_behind(&mut || asked = Some(subscribing(&listener, &format!("channel {round}"))));
         let (subscription, _ear) = asked.unwrap();
-        wait(|reply| subscription.when_listening(reply)).unwrap();
+        wait(subscription.until_listening(None)).unwrap();
         harness.record.wait_for("resynced", 2 * round - 1);
 
         let waiting = Fence { covers: Covers::Acknowledged, limit: DEADLINE, in_gap: InGap::Wait };

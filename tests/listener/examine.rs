@@ -7,8 +7,8 @@ use pg_generations::payload::CHANNEL;
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, patient, shut_down, watchful};
-use crate::support::{Admin, DEADLINE, Database, Pooler, PostgresServer, until};
 use crate::tls;
+use testkit::{Admin, DEADLINE, Database, Pooler, PostgresServer, until};
 
 fn look_with(url: &str, timings: Timings) -> Findings {
     let settings = Settings::new(Fields::from_url(url).unwrap(), timings).unwrap();

@@ -6,7 +6,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried};
-use crate::support::{Admin, DEADLINE, PostgresServer, Proxy, StopMode, until};
+use testkit::{Admin, DEADLINE, PostgresServer, Proxy, StopMode, until};
 
 fn either(first: &PostgresServer, second: &PostgresServer) -> String {
     format!(

@@ -9,7 +9,7 @@ use pg_generations::payload::CHANNEL;
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, silent_server, started, watchful};
-use crate::support::{Admin, Database, Direction, PostgresServer, Proxy, StopMode};
+use testkit::{Admin, Database, Direction, PostgresServer, Proxy, StopMode};
 
 /// One loss from beginning to end: `lose` the session, `recover` it, and hold the counters to their promises.
 pub fn through_a_gap(

@@ -12,7 +12,7 @@ use pg_generations::payload::CHANNEL;
 use crate::harness::{
     Harness, REALM, fence, patient, shut_down, silent_server, started, unhurried, wait, watchful,
 };
-use crate::support::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, until};
+use testkit::{Admin, DEADLINE, Database, Direction, PostgresServer, Proxy, until};
 
 const BOTH: [Covers; 2] = [Covers::Acknowledged, Covers::Released];
 
@@ -201,7 +201,7 @@ fn any_number_of_callers_share_two_round_trips() {
     let (sender, receiver) = std::sync::mpsc::channel();
     for _ in 0..1_000 {
         let sender = sender.clone();
-        listener.fence(waiting(Covers::Released), Box::new(move |outcome| drop(sender.send(outcome))));
+        listener.fence(waiting(Covers::Released)).then(move |outcome| drop(sender.send(outcome)));
     }
     proxy.heal();
     for _ in 0..1_000 {
@@ -227,7 +227,7 @@ fn a_fence_under_way_is_not_joined() {
         // The first one's answer is on its way when the invalidation is committed and the second one asked for.
         proxy.hold(Direction::ToClient);
         let admin = database.admin();
-        listener.fence(waiting(covers), Box::new(move |outcome| drop(first.send(outcome))));
+        listener.fence(waiting(covers)).then(move |outcome| drop(first.send(outcome)));
         let answered = format!(
             "SELECT 1 FROM pg_stat_activity WHERE pid = {} AND state = 'idle' AND query NOT LIKE '%LISTEN%'",
             harness.backend()
@@ -235,10 +235,9 @@ fn a_fence_under_way_is_not_joined() {
         until("the first one's answer", || !admin.query(&answered).is_empty());
         admin.notify(CHANNEL, &payload);
         let counters = std::sync::Arc::clone(&harness.counters);
-        listener.fence(
-            waiting(covers),
-            Box::new(move |outcome| drop(second.send((outcome, counters.check(snapshot, REALM, &url))))),
-        );
+        listener
+            .fence(waiting(covers))
+            .then(move |outcome| drop(second.send((outcome, counters.check(snapshot, REALM, &url)))));
         proxy.heal();
         firsts.recv_timeout(DEADLINE).unwrap().unwrap();
         let (outcome, verdict) = seconds.recv_timeout(DEADLINE).unwrap();
@@ -266,11 +265,9 @@ fn in_a_gap_it_waits_for_the_resync_or_fails_as_it_is_told() {
     }
     // Sent to nobody.
     database.admin().notify(CHANNEL, &module("a").1);
-    wait(|reply| {
-        listener.fence(waiting(Covers::Released), reply);
-        proxy.heal();
-    })
-    .unwrap();
+    let reply = listener.fence(waiting(Covers::Released));
+    proxy.heal();
+    wait(reply).unwrap();
     assert_eq!(harness.record.count("resynced"), 1);
     assert_eq!(harness.check(before), Verdict::Changed);
     shut_down(&listener);
@@ -283,11 +280,9 @@ fn one_that_is_not_to_wait_fails_with_the_connection() {
     let harness = Harness::new();
     let listener = harness.listen(&proxy.url(&database.url), patient());
     proxy.swallow(Direction::Both);
-    let outcome = wait(|reply| {
-        listener.fence(Fence { in_gap: InGap::Fail, ..waiting(Covers::Released) }, reply);
-        proxy.reset();
-    });
-    assert_eq!(code(outcome), "PGGEN_NOT_LISTENING");
+    let reply = listener.fence(Fence { in_gap: InGap::Fail, ..waiting(Covers::Released) });
+    proxy.reset();
+    assert_eq!(code(wait(reply)), "PGGEN_NOT_LISTENING");
     proxy.heal();
     shut_down(&listener);
 }
@@ -304,12 +299,10 @@ fn a_connection_that_swallows_lets_no_fence_through() {
         database.admin().notify(CHANNEL, &module("a").1);
         let soon = Fence { limit: Duration::from_millis(20), ..waiting(covers) };
         assert_eq!(code(fence(&listener, soon)), "PGGEN_FENCE_TIMEOUT");
-        wait(|reply| {
-            listener.fence(waiting(covers), reply);
-            harness.record.wait_for("lost PGGEN_HEARTBEAT_TIMEOUT", 1);
-            proxy.heal();
-        })
-        .unwrap();
+        let reply = listener.fence(waiting(covers));
+        harness.record.wait_for("lost PGGEN_HEARTBEAT_TIMEOUT", 1);
+        proxy.heal();
+        wait(reply).unwrap();
         assert_eq!(harness.check(before), Verdict::Changed, "by the resync");
         shut_down(&listener);
     }
@@ -322,11 +315,9 @@ fn it_fails_when_the_listener_stops_or_never_listened() {
     let harness = Harness::new();
     let listener = harness.listen(&proxy.url(&database.url), patient());
     proxy.hold(Direction::ToClient);
-    let outcome = wait(|reply| {
-        listener.fence(waiting(Covers::Acknowledged), reply);
-        shut_down(&listener);
-    });
-    assert_eq!(code(outcome), "PGGEN_STOPPED");
+    let reply = listener.fence(waiting(Covers::Acknowledged));
+    shut_down(&listener);
+    assert_eq!(code(wait(reply)), "PGGEN_STOPPED");
     assert_eq!(code(fence(&listener, waiting(Covers::Acknowledged))), "PGGEN_STOPPED");
 
     let nowhere = database.url.replace(url::Url::parse(&database.url).unwrap().path(), "/nowhere");

@@ -8,10 +8,12 @@ use parking_lot::{Condvar, Mutex};
 use pg_generations::error::Error;
 use pg_generations::feed::{Feed, FeedOptions, OnGap};
 use pg_generations::generations::{GenerationCounters, Options, Verdict};
-use pg_generations::listen::{Event, Fence, Fields, Listener, Settings, Sink, Timings};
+use pg_generations::listen::{
+    Event, Fence, Fields, Listener, Observer, Reply, Settings, SharedObserver, Timings,
+};
 use pg_generations::payload::CHANNEL;
 
-use crate::support::{Admin, DEADLINE};
+use testkit::{Admin, DEADLINE};
 
 pub const REALM: &str = "http://realm/";
 pub const MODULE: &str = "http://realm/a.gts";
@@ -23,7 +25,7 @@ pub struct Harness {
     pub record: Arc<Record>,
 }
 
-/// What the sink was told: `"listening"`, `"lost PGGEN_…"`, `"notification …"`.
+/// What the observer was told: `"listening"`, `"lost PGGEN_…"`, `"notification …"`.
 #[derive(Default)]
 pub struct Record {
     events: Mutex<Vec<String>>,
@@ -34,7 +36,7 @@ pub struct Record {
 
 struct Recorder {
     record: Arc<Record>,
-    feed: Arc<dyn Sink>,
+    feed: SharedObserver,
 }
 
 impl Harness {
@@ -46,7 +48,7 @@ impl Harness {
             max_queued_calls: 10,
             on_gap: OnGap::Discard,
         };
-        Self { counters, feed: Arc::new(Feed::new(feed, || {})), record: Arc::default() }
+        Self { counters, feed: Arc::new(Feed::new(feed, |_| {})), record: Arc::default() }
     }
 
     /// Starts a listener; it may listen soon, or fail.
@@ -65,8 +67,9 @@ impl Harness {
     }
 
     pub fn spawn_with(&self, settings: Settings, predecessor: Option<Arc<Listener>>) -> Arc<Listener> {
-        let sink = Recorder { record: Arc::clone(&self.record), feed: self.feed.attach() };
-        Arc::new(Listener::spawn(settings, vec![CHANNEL.into()], Arc::new(sink), predecessor).unwrap())
+        let observer = Recorder { record: Arc::clone(&self.record), feed: self.feed.attach() };
+        let predecessor = predecessor.map(|predecessor| predecessor.close());
+        Arc::new(Listener::spawn(settings, Some(CHANNEL), Arc::new(observer), predecessor).unwrap())
     }
 
     /// Starts a listener and waits until it listens.
@@ -120,7 +123,7 @@ fn count(events: &[String], event: &str) -> usize {
     events.iter().filter(|text| *text == event || text.split(' ').next() == Some(event)).count()
 }
 
-impl Sink for Recorder {
+impl Observer for Recorder {
     fn event(&self, event: Event<'_>) {
         let text = match &event {
             Event::Listening { .. } => "listening".into(),
@@ -140,32 +143,37 @@ impl Sink for Recorder {
         self.record.events.lock().push(text);
         self.record.recorded.notify_all();
         let panics = self.record.panic_at.lock().take_if(|at| Some(*at) == name.as_deref()).is_some();
-        assert!(!panics, "a sink that panics on purpose");
+        assert!(!panics, "an observer that panics on purpose");
     }
 }
 
 /// Waits for the outcome of a start.
 pub fn started(listener: &Listener) -> Result<(), Error> {
-    wait(|reply| listener.when_listening(reply))
+    wait(listener.until_listening(None))
 }
 
 /// Shuts down and waits for the end.
 pub fn shut_down(listener: &Listener) {
-    wait(|reply| listener.shut_down(reply)).unwrap();
+    wait(listener.close()).unwrap();
     listener.join();
 }
 
 /// Waits for the outcome of a fence.
 pub fn fence(listener: &Listener, fence: Fence) -> Result<(), Error> {
-    wait(|reply| listener.fence(fence, reply))
+    wait(listener.fence(fence))
 }
 
-/// Asks for something and waits for the outcome.
-pub fn wait(ask: impl FnOnce(pg_generations::listen::Reply)) -> Result<(), Error> {
+/// Waits for what comes of something.
+pub fn wait(reply: Reply) -> Result<(), Error> {
+    told(reply).recv_timeout(DEADLINE).expect("no reply")
+}
+
+/// What comes of something, when it does.
+pub fn told(reply: Reply) -> mpsc::Receiver<Result<(), Error>> {
     let (sender, receiver) = mpsc::channel();
-    // A reply that comes after the deadline finds nobody.
-    ask(Box::new(move |outcome| drop(sender.send(outcome))));
-    receiver.recv_timeout(DEADLINE).expect("no reply")
+    // After the deadline it is not waited for any more.
+    reply.then(move |outcome| drop(sender.send(outcome)));
+    receiver
 }
 
 /// Default timings: nothing but the network decides what happens.

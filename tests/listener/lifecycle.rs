@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use pg_generations::generations::Verdict;
 use pg_generations::listen::{State, Timings};
 
-use crate::harness::{Harness, patient, shut_down, silent_server, started};
-use crate::support::{Database, Direction, PostgresServer, Proxy};
+use crate::harness::{Harness, patient, shut_down, silent_server, started, wait};
+use testkit::{Database, Direction, PostgresServer, Proxy};
 
 /// What the listener promises; a busy machine may need a little more.
 const END_LIMIT: Duration = Duration::from_secs(4);
@@ -86,7 +86,7 @@ fn shutting_down_at_every_byte_of_the_start() {
         shut_down(&listener);
         assert_eq!(harness.check(harness.counters.snapshot()), Verdict::Unproven);
     }
-    crate::support::until("all sessions to end", || admin.backends(name).is_empty());
+    testkit::until("all sessions to end", || admin.backends(name).is_empty());
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_successor_begins_when_its_predecessor_has_ended() {
     let database = Database::create();
     let harness = Harness::new();
     let first = harness.listen(&database.url, patient());
-    first.shut_down(Box::new(|_| {}));
+    drop(first.close());
     let second = harness.spawn_after(&database.url, patient(), Some(first));
     started(&second).unwrap();
     assert_eq!(harness.record.events(), ["listening", "stopping", "stopped", "listening"]);
@@ -184,13 +184,8 @@ fn everyone_who_waits_is_told() {
     proxy.hold(Direction::Both);
     let harness = Harness::new();
     let listener = harness.spawn(&proxy.url(&database.url), patient());
-    let (sender, receiver) = std::sync::mpsc::channel();
-    for _ in 0..10 {
-        let sender = sender.clone();
-        listener.when_listening(Box::new(move |outcome| sender.send(outcome.is_ok()).unwrap()));
-    }
+    let replies: Vec<_> = (0..10).map(|_| listener.until_listening(None)).collect();
     proxy.heal();
-    let told: Vec<_> = (0..10).map(|_| receiver.recv_timeout(crate::support::DEADLINE).unwrap()).collect();
-    assert_eq!(told, [true; 10]);
+    replies.into_iter().for_each(|reply| wait(reply).unwrap());
     shut_down(&listener);
 }

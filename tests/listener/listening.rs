@@ -8,7 +8,7 @@ use pg_generations::listen::{Answer, Ask, Fields, IDENTITY, Password, Settings};
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, started, unhurried};
-use crate::support::{Admin, Database, PostgresServer, until};
+use testkit::{Admin, Database, PostgresServer, until};
 
 #[test]
 fn a_notification_bumps_exactly_its_scope() {

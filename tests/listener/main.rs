@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod channels;
 mod chaos;
 mod encodings;

@@ -11,7 +11,7 @@ use std::process::Command;
 use pg_generations::generations::Verdict;
 
 use crate::harness::{Harness, shut_down, unhurried};
-use crate::support::{Admin, PostgresServer, Proxy, until};
+use testkit::{Admin, PostgresServer, Proxy, until};
 
 /// Where `moving.test` is at the moment.
 const FILE: &str = "MOVING_NAME_FILE";
@@ -32,7 +32,7 @@ fn again_with_a_name(test: &str) {
     let directory = env::temp_dir().join(format!("pg-generations-names-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();
     let library = directory.join("names.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/names.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/listener/names.c");
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl");
     assert!(compiler.status().expect("cc, a C compiler").success());

@@ -8,7 +8,7 @@ use pg_generations::listen::Timings;
 use pg_generations::payload::CHANNEL;
 
 use crate::harness::{Harness, patient, shut_down, started, watchful};
-use crate::support::{Admin, Database, PgBouncer, Pooler, until};
+use testkit::{Admin, Database, PgBouncer, Pooler, until};
 
 fn assert_refused(through: &str) {
     let harness = Harness::new();

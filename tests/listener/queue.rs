@@ -6,7 +6,7 @@ use pg_generations::generations::Verdict;
 use pg_generations::listen::{Covers, Fence, InGap, State, Timings};
 
 use crate::harness::{Harness, fence, patient, shut_down, started, unhurried};
-use crate::support::{Admin, DEADLINE, PostgresServer, QUEUE_PAGES, until};
+use testkit::{Admin, DEADLINE, PostgresServer, QUEUE_PAGES, until};
 
 /// Sends a notification that takes a whole page. Returns whether there was room for it.
 fn send_page(admin: &Admin) -> bool {

@@ -15,7 +15,7 @@ use pg_generations::listen::{Ask, Fields, Settings};
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, started};
-use crate::support::{Admin, PostgresServer};
+use testkit::{Admin, PostgresServer};
 
 fn certificate(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testkit/certificates").join(name)
@@ -244,7 +244,7 @@ fn no_setting_of_libpq_is_missing() {
     }
     let program = env::temp_dir().join(format!("pg-generations-settings-{}", std::process::id()));
     let mut compiler = Command::new("cc");
-    compiler.arg("-o").arg(&program).arg(root.join("tests/support/settings.c"));
+    compiler.arg("-o").arg(&program).arg(root.join("tests/listener/settings.c"));
     compiler.arg(native.join("libpq.so.5")).arg(format!("-Wl,-rpath,{}", native.display()));
     assert!(compiler.status().expect("cc, a C compiler").success());
     let printed = Command::new(&program).env("LD_LIBRARY_PATH", &native).output().unwrap();

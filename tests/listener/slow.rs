@@ -7,7 +7,7 @@ use pg_generations::payload::CHANNEL;
 
 use crate::faults::through_a_gap;
 use crate::harness::{Harness, patient, shut_down, started, watchful};
-use crate::support::{Admin, DEADLINE, Database, Direction, Proxy, until};
+use testkit::{Admin, DEADLINE, Database, Direction, Proxy, until};
 
 /// There is always an echo under way, and patience with it.
 fn tolerant() -> Timings {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pg_generations::listen::{Answer, Ask, Fields, Password, Settings, Timings};
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried, watchful};
-use crate::support::{Admin, Database, PostgresServer, until};
+use testkit::{Admin, Database, PostgresServer, until};
 
 /// Has a commit wait for a standby that never comes, and `meanwhile` done while it does. Such a commit holds the lock
 /// that every NOTIFY needs.

@@ -11,7 +11,7 @@ use pg_generations::listen::Timings;
 use serde_json::json;
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried};
-use crate::support::{Admin, DEADLINE, PostgresServer, until};
+use testkit::{Admin, DEADLINE, PostgresServer, until};
 
 /// Its certificate is for `localhost`. Nobody is refused but for what the roles' names say.
 pub static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| {

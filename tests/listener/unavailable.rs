@@ -8,7 +8,7 @@ use pg_generations::listen::Timings;
 use serde_json::json;
 
 use crate::harness::{Harness, shut_down, started, unhurried};
-use crate::support::{Admin, DEADLINE, PostgresServer, StopMode, until};
+use testkit::{Admin, DEADLINE, PostgresServer, StopMode, until};
 
 /// Its recovery, if it has one, lasts for as long as there is a file `hold`.
 fn server() -> PostgresServer {

@@ -1,13 +1,13 @@
 import { tally } from '#binding'
-import type { Failure, ListenerHandle } from '#binding'
+import type { ListenerHandle } from '#binding'
 
 import { resolveTimings } from '../deps'
 import { publish } from '../diagnostics'
+import { Dispatcher } from '../dispatcher'
 import { PgGenerationsError } from '../errors'
 import { emit } from '../events'
 import type { ListenerState } from '../events'
-import { Replay } from '../replay'
-import { Runs } from '../runs'
+import { Lifecycle } from '../lifecycle'
 import { startOnConnection } from '../start'
 import { connectionStats } from '../stats'
 import { offerConnection } from './connections'
@@ -15,7 +15,7 @@ import { checkSubscribe, readClientDeps } from './deps'
 import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './deps'
 import { warn } from './events'
 import type { NotificationClientEvent, NotificationClientStats } from './events'
-import { Topics } from './topics'
+import { Subscriptions } from './subscriptions'
 
 const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
 
@@ -40,9 +40,9 @@ const DEFAULT_QUEUED_BYTES = 16 * 2 ** 20
  */
 export class NotificationClient {
   readonly #deps: NotificationClientDeps
-  readonly #replay: Replay
-  readonly #runs: Runs
-  readonly #topics: Topics
+  readonly #dispatcher: Dispatcher
+  readonly #lifecycle: Lifecycle
+  readonly #subscriptions: Subscriptions
   readonly #tell = (event: NotificationClientEvent): void => {
     publish({ client: this, event })
     emit(this.#deps.onEvent, event, warn)
@@ -53,14 +53,18 @@ export class NotificationClient {
   constructor(deps: NotificationClientDeps = {}) {
     this.#deps = readClientDeps(deps)
     // What comes from a feed that hears no invalidations is what happens to any connection.
-    this.#replay = new Replay({}, undefined, this.#tell as (event: { type: string }) => void)
-    this.#topics = new Topics(this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES, this.#tell)
-    this.#runs = new Runs(this, {
-      spawn: (predecessor) => this.#spawn(predecessor),
-      caughtUp: () => this.#replay.caughtUp(),
-      finish: () => this.#replay.finish(),
-      server: () => tally(this.#replay.feed).server,
-    })
+    this.#dispatcher = new Dispatcher({}, undefined, this.#tell as (event: { type: string }) => void)
+    this.#subscriptions = new Subscriptions(
+      this.#dispatcher,
+      this.#deps.maxQueuedBytes ?? DEFAULT_QUEUED_BYTES,
+      this.#tell,
+    )
+    this.#lifecycle = new Lifecycle(
+      this,
+      this.#dispatcher,
+      (predecessor) => startOnConnection(this.#dispatcher.feed, false, this.#deps, this.#tell, predecessor),
+      () => tally(this.#dispatcher.feed).server,
+    )
     offerConnection(this, () => this.#connection())
   }
 
@@ -72,7 +76,7 @@ export class NotificationClient {
    */
   start(): Promise<void> {
     this.#shutDown = false
-    return this.#runs.start()
+    return this.#lifecycle.start()
   }
 
   /**
@@ -100,13 +104,17 @@ export class NotificationClient {
   ): Promise<Subscription> {
     checkSubscribe(channel, handler, options)
     const connection = this.#connection()
-    if ('code' in connection) {
-      // The events that led here come first.
-      await this.#replay.caughtUp()
-      throw PgGenerationsError.from(connection)
+    if (!connection) {
+      const message = 'the client was shut down; call start() to use it again'
+      throw new PgGenerationsError('PGGEN_STOPPED', message)
     }
     const { connectTimeoutMs } = resolveTimings(this.#deps)
-    return this.#topics.subscribe(connection, channel, { handler, onGap: options.onGap }, connectTimeoutMs)
+    return this.#subscriptions.subscribe(
+      connection,
+      channel,
+      { handler, onGap: options.onGap },
+      connectTimeoutMs,
+    )
   }
 
   /**
@@ -116,34 +124,26 @@ export class NotificationClient {
    */
   shutDown(): Promise<void> {
     this.#shutDown = true
-    this.#topics.clear()
-    return this.#runs.shutDown()
+    this.#subscriptions.clear()
+    return this.#lifecycle.shutDown()
   }
 
   /** Where the connection is in its life. */
   get state(): ListenerState {
-    return this.#runs.state.name
+    return this.#lifecycle.state.name
   }
 
   /** Counts since construction, and where the client stands. Costs a few microseconds. */
   stats(): NotificationClientStats {
     return {
-      ...connectionStats(this.#runs.state, tally(this.#replay.feed)),
-      channels: this.#topics.size,
-      ...this.#topics.tally(),
+      ...connectionStats(this.#lifecycle.state, tally(this.#dispatcher.feed)),
+      channels: this.#subscriptions.size,
+      ...this.#subscriptions.tally(),
     }
   }
 
-  /** The connection there is, or a new one. */
-  #connection(): ListenerHandle | Failure {
-    if (this.#shutDown) {
-      return { code: 'PGGEN_STOPPED', message: 'the client was shut down; call start() to use it again' }
-    }
-    const run = this.#runs.ensure()
-    return 'code' in run ? run : run.handle
-  }
-
-  #spawn(predecessor: ListenerHandle | undefined): ListenerHandle | Failure {
-    return startOnConnection(this.#replay.feed, false, this.#deps, this.#tell, predecessor)
+  /** The connection there is, or a new one; none after a shutdown. */
+  #connection(): ListenerHandle | undefined {
+    return this.#shutDown ? undefined : this.#lifecycle.ensure().handle
   }
 }

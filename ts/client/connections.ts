@@ -1,6 +1,7 @@
-import type { Failure, ListenerHandle } from '#binding'
+import type { ListenerHandle } from '#binding'
 
-type Connect = () => ListenerHandle | Failure
+/** Gives nothing if the client was shut down. */
+type Connect = () => ListenerHandle | undefined
 
 const connections = new WeakMap<object, Connect>()
 

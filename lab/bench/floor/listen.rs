@@ -61,7 +61,7 @@ fn counters() -> Feed {
     let counters = Some(Arc::new(GenerationCounters::new(Options::default())));
     Feed::new(
         FeedOptions { counters, queue_calls: false, max_queued_calls: 1, on_gap: OnGap::Discard },
-        || {},
+        |_| {},
     )
 }
 

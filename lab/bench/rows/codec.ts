@@ -1,9 +1,5 @@
-// What JavaScript itself asks of native code with many strings: a large fan-out, and a large payload.
-import {
-  GenerationCounters,
-  encodeModuleInvalidation,
-  parseModuleCacheInvalidationPayload,
-} from 'pg-generations'
+// What JavaScript itself asks of native code with many strings: a large fan-out.
+import { GenerationCounters, encodeModuleInvalidation } from 'pg-generations'
 import { NestedMaps, TemplateKeyMaps } from '../contenders/maps'
 import { type Context, scaled } from '../harness/context'
 import { interleave } from '../harness/interleave'
@@ -18,7 +14,6 @@ type Side = 'pg-generations' | 'JavaScript'
 
 export async function codec(context: Context): Promise<RowResult> {
   const urls = moduleURLs(FAN_OUT)
-  const [largest = ''] = encodeModuleInvalidation(REALM, urls)
   const counters = new GenerationCounters()
   const maps = new TemplateKeyMaps()
   const nested = new NestedMaps()
@@ -38,17 +33,9 @@ export async function codec(context: Context): Promise<RowResult> {
     },
     many,
   )
-  const parse = interleave(
-    {
-      'pg-generations': repeat(() => parseModuleCacheInvalidationPayload(largest)),
-      JavaScript: repeat(() => parseInJavaScript(largest)),
-    },
-    { ...many, batch: 50 },
-  )
   const works: [string, Rounds<Side>][] = [
     [`bump of ${FAN_OUT.toLocaleString('en')} URLs`, bump],
     [`encode of ${FAN_OUT.toLocaleString('en')} URLs`, encode],
-    [`parse of ${largest.length.toLocaleString('en')} bytes into objects`, parse],
   ]
   const comparisons: Comparison[] = works.map(([what, rounds]) => ({
     what: `${what}, against JavaScript`,
@@ -63,8 +50,8 @@ export async function codec(context: Context): Promise<RowResult> {
     name: 'codec',
     title: 'Large fan-outs from JavaScript',
     method:
-      'In one process, in turns. JavaScript bumps template-key Maps, encodes by `JSON.stringify` of each URL and a greedy ' +
-      'split by bytes, and parses by `JSON.parse` and a check of the shape. URLs are 80 characters long.',
+      'In one process, in turns. JavaScript bumps template-key Maps, and encodes by `JSON.stringify` of each URL and a ' +
+      'greedy split by bytes. URLs are 80 characters long.',
     table: {
       columns: ['', 'side', 'µs'],
       rows: works.flatMap(([what, rounds]) =>
@@ -78,8 +65,7 @@ export async function codec(context: Context): Promise<RowResult> {
     comparisons,
     notes: [
       'Every string that crosses between JavaScript and native code is copied. A listener with `generations` crosses ' +
-        'with none: it decodes and bumps on its own thread. That is why `parseModuleCacheInvalidationPayload`, which ' +
-        'has to make JavaScript strings of all it finds, is slower than `JSON.parse`, which makes them in place.',
+        'with none: it decodes and bumps on its own thread.',
       'Maps keep a URL by reference where it is already a key; native counters hash all of its bytes each time.',
     ],
     plots: [
@@ -124,18 +110,4 @@ function encodeInJavaScript(realm: string, urls: readonly string[]): string[] {
   }
   if (items.length > 0) payloads.push(`${head}${items.join(',')}]}`)
   return payloads
-}
-
-function parseInJavaScript(payload: string): object | undefined {
-  try {
-    const { k, r, m } = JSON.parse(payload) as { k?: unknown; r?: unknown; m?: unknown }
-    if (k === 'global') return { kind: 'global' }
-    if (typeof r !== 'string' || r === '') return undefined
-    if (k === 'realm') return { kind: 'realm', resolvedRealmURL: r }
-    if (k !== 'module' || !Array.isArray(m) || m.length === 0) return undefined
-    if (!m.every((url) => typeof url === 'string' && url !== '')) return undefined
-    return { kind: 'module', resolvedRealmURL: r, moduleURLs: m }
-  } catch {
-    return undefined
-  }
 }
