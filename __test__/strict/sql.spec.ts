@@ -84,7 +84,7 @@ const changes: [name: string, text: string, rows: unknown[], values?: unknown[]]
   ['quoted names', 'DELETE FROM modules AS "RETURNING; --" WHERE "RETURNING; --".i = 1', [{}]],
   [
     'columns of that name',
-    'DELETE FROM modules WHERE i IN (SELECT t.returning FROM (SELECT 1 AS returning) t)',
+    'DELETE FROM modules USING (SELECT 1 AS returning) AS t WHERE i = t.returning',
     [{}],
   ],
   [

@@ -111,6 +111,17 @@ test('a lock that is waited for by another that comes first names that one as we
   await waiting
 })
 
+test('of many that hold the lock five are named, and the others are counted', async (t) => {
+  const a = await alone(t, IN_TIME)
+  for (let holder = 0; holder < 7; holder++) {
+    const { client } = await adminOf(t, a.url)
+    await client.query('BEGIN')
+    for (const lock of persistLocks([REALM])) await client.query(lock)
+  }
+  const message = /^a lock was not to be had in time: (held by pid \d+ \([^)]*\)(, )?){5}and 2 more$/
+  await assert.rejects(a.invalidate(), { code: 'PGGEN_LOCK_TIMEOUT', message })
+})
+
 test('if it cannot be told who holds the lock, that is said', async (t) => {
   const url = await database()
   const a = await participant(t, url, IN_TIME)

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { type Client, Pool } from 'pg'
 import { type SqlClient, StrictCache } from 'pg-generations'
 import { adminOf } from '../support/listening'
-import { MODULE, type Participant, REALM, alone, pair, rowsOf } from '../support/strict'
+import { MODULE, OF_MODULE, type Participant, REALM, alone, pair, rowsOf } from '../support/strict'
 
 /** The same connection as a client that cannot tell whether it is in a transaction. */
 function wrapped(client: Client, before: (text: string) => void = () => {}): SqlClient {
@@ -53,7 +53,7 @@ for (const [how, given] of Object.entries(KNOWING)) {
           "SELECT name, setting FROM pg_settings WHERE name ~ 'transaction_|_timeout' ORDER BY 1"
         const shown = async () => (isAborted ? [] : (await client.query(settings)).rows)
         const found = await shown()
-        await refused(cache, given(client), job)
+        await refused({ cache, job }, given(client))
         assert.deepEqual(await shown(), found)
         assert.equal(await rowsOf(observer), 0)
         for (const text of after) await client.query(text)
@@ -64,21 +64,14 @@ for (const [how, given] of Object.entries(KNOWING)) {
   })
 }
 
-async function refused(
-  cache: Participant['cache'],
-  client: SqlClient,
-  job: Participant['job'],
-): Promise<void> {
+async function refused({ cache, job }: Pick<Participant, 'cache' | 'job'>, client: SqlClient): Promise<void> {
   const expected = { code: 'PGGEN_IN_TRANSACTION' }
   const options = { client: client as Client }
   const write = () => assert.fail('nothing may be written')
   const remove = () => assert.fail('nothing may be deleted')
   await assert.rejects(cache.persist(job({ write }), options), expected)
   await assert.rejects(cache.clearAll({ delete: remove }, options), expected)
-  await assert.rejects(
-    cache.invalidate({ resolvedRealmURL: REALM, moduleURLs: MODULE, delete: remove }, options),
-    expected,
-  )
+  await assert.rejects(cache.invalidate({ ...OF_MODULE, delete: remove }, options), expected)
 }
 
 test('a caller whose transaction began unseen, between our statements, keeps it if it has modes', async (t) => {
