@@ -68,7 +68,7 @@ declare function encodeRealmInvalidation(resolvedRealmURL: string): Payload;
  */
 declare function encodeGlobalInvalidation(): Payload;
 /**
- * What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
+ * What a payload says, or `undefined` if it is no invalidation. Every role that can connect to the database may have
  * written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
  *
  * It is read by `JSON.parse`: unknown keys are ignored, and of a repeated key the last one counts. The payload, and the
@@ -269,7 +269,7 @@ type PemSource = string | Uint8Array | readonly (string | Uint8Array)[];
  * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
  */
 interface TlsOptions {
-  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
+  /** `false` encrypts without checking the server's identity. By default the certificate and its host are checked. */
   rejectUnauthorized?: boolean | undefined;
   /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
   ca?: PemSource | undefined;
@@ -366,7 +366,7 @@ interface ListenerStats extends ConnectionStats {
 interface Notification {
   /** The channel it was sent to. */
   channel: string;
-  /** What was sent; empty if nothing was. Anyone who can connect to the database may have written it. */
+  /** What was sent; empty if nothing was. Every role that can connect to the database may have written it. */
   payload: string;
   /** The process id of the server's backend that sent it. */
   processId: number;
@@ -412,7 +412,7 @@ interface NotificationClientStats extends ConnectionStats {
   dropped: number;
 }
 //#endregion
-//#region ts/client/deps.d.ts
+//#region ts/client/options.d.ts
 /** What a {@link NotificationClient} works with. Everything is optional; the connection comes from `PG…` variables then. */
 interface NotificationClientDeps {
   /** A `postgres://` URL, or fields with node-postgres' names. Read when the client connects. */
@@ -498,7 +498,7 @@ declare class NotificationClient {
    * `onGap` says that some may be missing. What was committed shortly before may be delivered too.
    *
    * A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
-   * share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+   * share its LISTEN, which fails for all calls that wait for it. While the client reconnects, `subscribe()` waits for the
    * resync.
    *
    * The first handler of a channel costs a round trip, and so does the last to leave.
@@ -523,10 +523,10 @@ declare class NotificationClient {
   stats(): NotificationClientStats;
 }
 //#endregion
-//#region ts/deps.d.ts
+//#region ts/options.d.ts
 /**
  * Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. What a method throws, or
- * what a promise that it returns rejects with, becomes a `handler-error` event; nobody waits for such a promise.
+ * what a promise that it returns rejects with, becomes a `handler-error` event; such a promise is not waited for.
  */
 interface DefinitionLookup {
   /** A module became stale. */
@@ -1173,7 +1173,7 @@ interface DoctorReport {
   };
 }
 //#endregion
-//#region ts/cli/line.d.ts
+//#region ts/cli/format.d.ts
 /**
  * One line of `pg-generations watch --json`. After a gap, or if they come faster than they can be printed or are read, `global`
  * stands for all that may have been missed.

@@ -27,7 +27,7 @@ copyFileSync(join(TARGET, host, 'debug/libpg_generations.so'), ADDON)
 copyFileSync(join(TARGET, host, 'debug/examples/libuse_after_free.so'), PLANTED)
 
 const watched = {
-  // Node keeps what it has at its end. What is freed is kept for a while, to catch who uses it after that: little, for
+  // Node keeps what it has at its end. What is freed is kept for a while, to catch a use after that: little, for
   // some tests look at how much memory is resident.
   ASAN_OPTIONS: 'detect_leaks=0:quarantine_size_mb=4:thread_local_quarantine_size_kb=64',
   LD_PRELOAD: runtime,

@@ -1,4 +1,4 @@
-import { isGiven } from './deps'
+import { isGiven } from './options'
 import { SERVER_IDENTITY_QUERY } from './sql/query'
 
 /** What an adapter, a pool or a client runs a statement by; each of these is enough. */

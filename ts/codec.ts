@@ -82,7 +82,7 @@ export function encodeGlobalInvalidation(): Payload {
 }
 
 /**
- * What a payload says, or `undefined` if it is no invalidation. Anyone who can connect to the database may have
+ * What a payload says, or `undefined` if it is no invalidation. Every role that can connect to the database may have
  * written it, so it is never trusted and never makes this throw, whatever its type, size or nesting.
  *
  * It is read by `JSON.parse`: unknown keys are ignored, and of a repeated key the last one counts. The payload, and the

@@ -16,7 +16,7 @@ export type PemSource = string | Uint8Array | readonly (string | Uint8Array)[]
  * check, such as `checkServerIdentity`, are refused with `PGGEN_INVALID_OPTIONS`.
  */
 export interface TlsOptions {
-  /** `false` encrypts without checking whom one talks to. By default the certificate and its host are checked. */
+  /** `false` encrypts without checking the server's identity. By default the certificate and its host are checked. */
   rejectUnauthorized?: boolean | undefined
   /** The authorities that may vouch for the server; by default `PGSSLROOTCERT`, else those that the system trusts. */
   ca?: PemSource | undefined

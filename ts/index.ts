@@ -14,7 +14,7 @@ export type {
   NotificationHandler,
   SubscribeOptions,
   Subscription,
-} from './client/deps'
+} from './client/options'
 export type {
   Notification,
   NotificationClientEvent,
@@ -22,7 +22,7 @@ export type {
   NotificationGap,
 } from './client/events'
 export { ModuleCacheInvalidationListener } from './listener'
-export type { DefinitionLookup, FenceOptions, ModuleCacheInvalidationListenerDeps } from './deps'
+export type { DefinitionLookup, FenceOptions, ModuleCacheInvalidationListenerDeps } from './options'
 export type { ConnectionOptions, LibpqOptions, PasswordSource, PemSource, TlsOptions } from './connection'
 export { EVENT_DIAGNOSTICS_CHANNEL } from './diagnostics'
 export type { PublishedEvent } from './diagnostics'
@@ -51,4 +51,4 @@ export type {
   StrictCacheStats,
 } from './strict/types'
 export type { CheckName, CheckStatus, DoctorCheck, DoctorReport } from './cli/report'
-export type { WatchLine } from './cli/line'
+export type { WatchLine } from './cli/format'

@@ -3,7 +3,7 @@ import type { FeedHandle, ListenerHandle, ListenerTimings } from '#binding'
 
 import { serverOf } from './adapter'
 import { answerer, resolveConnection } from './connection'
-import { resolveTimings } from './deps'
+import { resolveTimings } from './options'
 import { messageOf } from './errors'
 import type { ConnectionEvent } from './events'
 
@@ -26,14 +26,15 @@ export function startOnConnection(
   tell: (event: ConnectionEvent & { at: Date }) => void,
   predecessor: ListenerHandle | undefined,
 ): ListenerHandle {
-  let resolved
+  let options
   try {
     const { connection, dbAdapter } = deps
     const timings = resolveTimings(deps)
     const limitMs = Math.min(SERVER_LIMIT_MS, timings.connectTimeoutMs / 2)
     const askServer = serverOf(dbAdapter, limitMs)
     const unverified = (cause: string) => tell({ type: 'unverified', at: new Date(), cause })
-    resolved = {
+    options = {
+      hearsInvalidations,
       ...resolveConnection(connection, dbAdapter),
       askServer: askServer && answerer(askServer, unverified),
       timings,
@@ -41,6 +42,5 @@ export function startOnConnection(
   } catch (error) {
     return refuseStart(feed, messageOf(error))
   }
-  const { layers, askPassword, askServer, timings } = resolved
-  return startListener(feed, hearsInvalidations, layers, askPassword, askServer, timings, predecessor)
+  return startListener(feed, options, predecessor)
 }

@@ -1,18 +1,16 @@
 // Handlers on channels: what they are told, and when they no longer are.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { NotificationClient } from 'pg-generations'
+import { MODULE_CACHE_INVALIDATED_CHANNEL, NotificationClient } from 'pg-generations'
 import { adminOf, proxyTo } from '../support/listening'
 import { createDatabase } from '../support/postgres'
-import { Program } from '../support/program'
-import { Heard, hearing, makeClient } from '../support/subscribing'
+import { Program, notifyWhileBlocked, spinUntil } from '../support/program'
+import { Heard, clientAlone, hearing, makeClient } from '../support/subscribing'
 import { until, within } from '../../testkit/wait'
 
 describe('a handler', () => {
   test('gets the channel, the payload and the sender', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const { heard } = await hearing(client, 'c')
     await admin.notify('c', 'hello')
     await heard.payload('hello')
@@ -21,9 +19,7 @@ describe('a handler', () => {
   })
 
   test('gets payloads of any size and text, in order', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const { heard } = await hearing(client, 'c')
     const payloads = ['', 'x'.repeat(7_999), '€'.repeat(2_666), '\u{1f600}"\\\n', ' ', 'last']
     for (const payload of payloads) await admin.notify('c', payload)
@@ -32,9 +28,7 @@ describe('a handler', () => {
   })
 
   test('gets only what is sent to the very name, whatever is in it', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const names = ['plain', 'Plain', 'a b', 'q"u\'o$te; --', 'канал', '\u{1f600}', 'x'.repeat(63), '\\', '"']
     const all = await Promise.all(names.map((name) => hearing(client, name)))
     for (const name of names) await admin.notify(name, name)
@@ -46,9 +40,7 @@ describe('a handler', () => {
   })
 
   test('that throws, or rejects, hurts nobody and becomes an event', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client, events } = makeClient(t, { connection: url })
+    const { admin, client, events } = await clientAlone(t)
     const thrown = new Error('thrown')
     const rejected = new Error('rejected')
     await client.subscribe('c', () => {
@@ -90,9 +82,7 @@ describe('a handler', () => {
   })
 
   test('is not called any more once it has unsubscribed, while others are', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const first = await hearing(client, 'c')
     const second = await hearing(client, 'c')
     const third = await client.subscribe('c', ({ payload }) => {
@@ -117,9 +107,7 @@ describe('a handler', () => {
 
 describe('subscribe', () => {
   test('says LISTEN for the first and UNLISTEN after the last, on one connection', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const said = async () => {
       const { rows } = await admin.client.query<{ query: string }>(
         "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg-gen%'",
@@ -235,9 +223,7 @@ describe('subscribe', () => {
 
 describe('after a gap', () => {
   test('every handler is told once, and hears what comes after', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client, events } = makeClient(t, { connection: url })
+    const { admin, client, events } = await clientAlone(t)
     const all = await Promise.all(['a', 'a', 'b'].map((channel) => hearing(client, channel)))
     await client.subscribe('a', () => {})
     await admin.terminate(client.stats().backendPid!)
@@ -257,9 +243,7 @@ describe('after a gap', () => {
   })
 
   test('an onGap that throws hurts nobody', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client, events } = makeClient(t, { connection: url })
+    const { admin, client, events } = await clientAlone(t)
     const error = new Error('onGap')
     await client.subscribe('c', () => {}, { onGap: () => Promise.reject(error) })
     const { heard } = await hearing(client, 'c')
@@ -272,9 +256,7 @@ describe('after a gap', () => {
 
 describe('shutDown', () => {
   test('ends everything, and only start() makes it usable again', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client, events } = makeClient(t, { connection: url })
+    const { admin, client, events } = await clientAlone(t)
     const { heard, subscription } = await hearing(client, 'c')
     const pid = client.stats().backendPid!
     const refused = assert.rejects(
@@ -301,6 +283,15 @@ describe('shutDown', () => {
     const again = await hearing(client, 'c')
     await admin.notify('c', 'again')
     await again.heard.payload('again')
+    assert.deepEqual(heard.entries, [])
+  })
+
+  test('calls no handler with what waits for the event loop', async (t) => {
+    const { url, client } = await clientAlone(t)
+    const { heard } = await hearing(client, MODULE_CACHE_INVALIDATED_CHANNEL)
+    notifyWhileBlocked(url, ['too late'])
+    spinUntil('the notification', () => client.stats().notifications === 1)
+    await client.shutDown()
     assert.deepEqual(heard.entries, [])
   })
 

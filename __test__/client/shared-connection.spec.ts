@@ -12,7 +12,7 @@ import { randomFrom } from '../support/mutate'
 import { createDatabase } from '../support/postgres'
 import { Program } from '../support/program'
 import { Thread } from '../support/thread'
-import { hearing, makeClient } from '../support/subscribing'
+import { clientAlone, hearing, makeClient } from '../support/subscribing'
 import { until } from '../../testkit/wait'
 
 const COUNT =
@@ -20,9 +20,7 @@ const COUNT =
 
 describe('listeners on the connection of a client', () => {
   test('share it with handlers, and are each proven, fenced and ended by themselves', async (t) => {
-    const url = await createDatabase()
-    const admin = await adminOf(t, url)
-    const { client } = makeClient(t, { connection: url })
+    const { admin, client } = await clientAlone(t)
     const { heard } = await hearing(client, CHANNEL)
     const calls: string[] = []
     const definitionLookup = {
@@ -126,9 +124,7 @@ describe('listeners on the connection of a client', () => {
 })
 
 test('a flood while JavaScript is blocked costs its channel what waited, and nobody anything else', async (t) => {
-  const url = await createDatabase()
-  const admin = await adminOf(t, url)
-  const { client, events } = makeClient(t, { connection: url, maxQueuedBytes: 2 ** 20 })
+  const { url, admin, client, events } = await clientAlone(t, { maxQueuedBytes: 2 ** 20 })
   const flooded = await hearing(client, 'flooded')
   const quiet = await hearing(client, 'quiet')
   const { generations } = await listening(t, { client })
@@ -171,9 +167,7 @@ test('whoever comes and goes at random hears all that was sent in between, once 
   const seed = Number(process.env['CLIENT_SEED'] ?? Date.now() % 2 ** 31)
   t.diagnostic(`CLIENT_SEED=${seed}`)
   const random = randomFrom(seed)
-  const url = await createDatabase()
-  const admin = await adminOf(t, url)
-  const { client } = makeClient(t, { connection: url })
+  const { admin, client } = await clientAlone(t)
   const channels = ['a', 'B', 'ç']
   let sent = 0
   const send = async (channel: string) => {

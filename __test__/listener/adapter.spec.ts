@@ -19,27 +19,24 @@ import { Journal, within } from '../../testkit/wait'
 type Rows = Record<string, unknown>[]
 type Run = (sql: string) => Promise<Rows>
 
+const rowsOf = (run: Run) => async (text: string) => ({ rows: await run(text) })
+
 /** What an adapter has to run statements by, made of something that runs them. */
 const SHAPES: Record<string, (run: Run) => object> = {
   execute: (run) => ({
     execute: (sql: string, { bind }: { bind: unknown[] }) => (assert.deepEqual(bind, []), run(sql)),
   }),
-  query: (run) => ({ query: async (text: string) => ({ rows: await run(text) }) }),
-  'withConnection that lends a connection': (run) => ({
-    withConnection: <T>(fn: (lent: object) => Promise<T>) => fn({ execute: run }),
-  }),
-  'withConnection that lends a client': (run) => ({
-    withConnection: <T>(fn: (lent: object) => Promise<T>) =>
-      fn({ query: async (text: string) => ({ rows: await run(text) }) }),
-  }),
+  query: (run) => ({ query: rowsOf(run) }),
+  'withConnection that lends a connection': (run) => ({ withConnection: lending({ execute: run }) }),
+  'withConnection that lends a client': (run) => ({ withConnection: lending({ query: rowsOf(run) }) }),
+  'withConnection that lends a function': (run) => ({ withConnection: lending(run) }),
   'withConnection that keeps the answer to itself': (run) => ({
-    withConnection: async (fn: (lent: object) => Promise<unknown>) => {
-      await fn({ execute: run })
-    },
+    withConnection: async (fn: (lent: object) => Promise<unknown>) => void (await fn({ execute: run })),
   }),
-  'withConnection that lends a function': (run) => ({
-    withConnection: <T>(fn: (lent: Run) => Promise<T>) => fn(run),
-  }),
+}
+
+function lending(lent: object) {
+  return <T>(fn: (lent: object) => Promise<T>): Promise<T> => fn(lent)
 }
 
 let pools: Map<string, Pool>
@@ -76,10 +73,7 @@ async function refusal(
   deps: ModuleCacheInvalidationListenerDeps,
 ): Promise<PgGenerationsError> {
   const { listener, generations, events } = makeListener(t, deps)
-  const error = await listener.start().then(
-    () => assert.fail('it started'),
-    (reason: PgGenerationsError) => reason,
-  )
+  const error = (await listener.start().catch((reason: unknown) => reason)) as PgGenerationsError
   assert.equal(generations.proven, false)
   await events.of('stopped')
   assert.deepEqual(
@@ -229,39 +223,23 @@ test('after a loss it is asked again, and until both are on one server nothing i
 })
 
 describe('an adapter that does not say where it is', () => {
+  const fails = (message: string) => (): never => {
+    throw new Error(message)
+  }
+  const failsLater = async (fn: (lent: object) => unknown): Promise<never> => {
+    void fn({ execute: () => Promise.reject(new Error('the answer')) })
+    throw new Error('the pool is closed')
+  }
+  const NO_ANSWER = /not that of a PostgreSQL server/
+  const unreadable = Object.defineProperty({}, 'execute', { get: fails('not ready yet') })
   const speechless: [string, object, RegExp][] = [
     ['rejects', { execute: () => Promise.reject(new Error('no such function')) }, /no such function/],
-    [
-      'throws',
-      {
-        query: () => {
-          throw new Error('not ready yet')
-        },
-      },
-      /not ready yet/,
-    ],
-    [
-      'cannot be looked at',
-      {
-        get execute() {
-          throw new Error('not ready yet')
-        },
-      },
-      /not ready yet/,
-    ],
-    [
-      'fails after its answer',
-      {
-        withConnection: async (fn: (lent: object) => unknown) => {
-          void fn({ execute: () => Promise.reject(new Error('the answer')) })
-          throw new Error('the pool is closed')
-        },
-      },
-      /the pool is closed/,
-    ],
-    ['gives nothing', { execute: async () => undefined }, /not that of a PostgreSQL server/],
-    ['gives no row', { query: async () => ({ rows: [] }) }, /not that of a PostgreSQL server/],
-    ['gives something else', { execute: async () => [{ answer: 42 }] }, /not that of a PostgreSQL server/],
+    ['throws', { query: fails('not ready yet') }, /not ready yet/],
+    ['cannot be looked at', unreadable, /not ready yet/],
+    ['fails after its answer', { withConnection: failsLater }, /the pool is closed/],
+    ['gives nothing', { execute: async () => undefined }, NO_ANSWER],
+    ['gives no row', { query: async () => ({ rows: [] }) }, NO_ANSWER],
+    ['gives something else', { execute: async () => [{ answer: 'forty-two' }] }, NO_ANSWER],
     ['lends nothing', { withConnection: (fn: (lent: unknown) => unknown) => fn(undefined) }, /lends nothing/],
     ['never answers', { execute: () => new Promise(() => {}) }, /no answer within 2000 ms/],
   ]

@@ -1,7 +1,5 @@
 // What a listener says to settings that cannot work: an error with a code, soon, and never with a password in it.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { type TestContext, after, before, describe, test } from 'node:test'
 import { inspect } from 'node:util'
 import {
@@ -12,7 +10,7 @@ import {
   PgGenerationsError,
 } from 'pg-generations'
 import { freePort } from '../../testkit/postgres/lifeline'
-import { MODULE, REALM, type Subject, listening, makeListener } from '../support/listening'
+import { MODULE, REALM, type Subject, listening, makeListener, silentServer } from '../support/listening'
 import { Admin, PostgresServer } from '../support/postgres'
 
 const SECRET = 'op3n-s3same'
@@ -115,6 +113,15 @@ for (const [name, code, message, connection] of hopeless) {
   })
 }
 
+/** `String()` of it throws. */
+const TEXTLESS: unknown = Object.create(null)
+
+const throwing = (thrown: unknown): object => ({
+  get config() {
+    throw thrown
+  },
+})
+
 const nonsense: [name: string, message: RegExp, deps: object][] = [
   ['a URL', /connection URL/, { connection: `nonsense:${SECRET}` }],
   ['a scheme', /postgres:\/\//, { connection: `mysql://u:${SECRET}@127.0.0.1/d` }],
@@ -135,17 +142,8 @@ const nonsense: [name: string, message: RegExp, deps: object][] = [
   ],
   ['a password', /connection\.password must be a string/, { connection: { password: 5 } }],
   ['an adapter', /dbAdapter\.config\.user must be a string/, { dbAdapter: { config: { user: 5 } } }],
-  [
-    'an adapter that throws',
-    /not ready yet/,
-    {
-      dbAdapter: {
-        get config() {
-          throw new Error('not ready yet')
-        },
-      },
-    },
-  ],
+  ['an adapter that throws', /not ready yet/, { dbAdapter: throwing(new Error('not ready yet')) }],
+  ['an adapter that throws what has no text', /that has no text/, { dbAdapter: throwing(TEXTLESS) }],
   ...['heartbeatIntervalMs', 'heartbeatTimeoutMs', 'connectTimeoutMs', 'reconnectMaxDelayMs'].flatMap(
     (timing) =>
       [-1, 0, NaN, Infinity, '5'].map((value): [string, RegExp, object] => [
@@ -177,12 +175,10 @@ describe('what may heal is tried until connectTimeoutMs is over', () => {
   })
 
   test('a server that accepts and says nothing', async (t) => {
-    const silent = createServer(() => {}).listen(0, '127.0.0.1')
-    t.after(() => silent.close())
-    await once(silent.unref(), 'listening')
-    const { port } = silent.address() as { port: number }
+    const { port } = await silentServer(t)
     const error = await rejection(t, { connection: { host: '127.0.0.1', port }, connectTimeoutMs: 100 })
     assert.equal((error as PgGenerationsError).code, 'PGGEN_TIMEOUT')
+    assert.match(error.message, /100 ms/)
   })
 
   test('a server that is read-only', async (t) => {
@@ -207,6 +203,7 @@ describe('a password function', () => {
       },
     ],
     ['throws no error', /plain text/, () => Promise.reject('plain text' as never)],
+    ['throws what has no text', /that has no text/, () => Promise.reject(TEXTLESS as Error)],
     ['gives no string', /it gave number instead of a string/, () => 5 as never],
     ['gives nothing', /it gave undefined instead of a string/, async () => undefined as never],
   ]

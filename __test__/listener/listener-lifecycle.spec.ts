@@ -7,18 +7,26 @@ import {
   type ModuleCacheInvalidationListener,
   type ModuleCacheInvalidationListenerDeps,
 } from 'pg-generations'
-import { MODULE, REALM, type Subject, adminOf, listening, makeListener, proxyTo } from '../support/listening'
+import {
+  type Events,
+  MODULE,
+  REALM,
+  type Subject,
+  adminOf,
+  listening,
+  makeListener,
+  proxyTo,
+} from '../support/listening'
 import { type Admin, createDatabase } from '../support/postgres'
 import type { Proxy } from '../../testkit/proxy'
 import { until } from '../../testkit/wait'
 
 const stopped = { name: 'PgGenerationsError', code: 'PGGEN_STOPPED' }
 
+type Scene = Subject & { proxy: Proxy; admin: Admin }
+
 /** A listener behind a proxy, not started yet, that goes by the name `subject` on the server. */
-async function stage(
-  t: TestContext,
-  deps: ModuleCacheInvalidationListenerDeps = {},
-): Promise<Subject & { proxy: Proxy; admin: Admin }> {
+async function stage(t: TestContext, deps: ModuleCacheInvalidationListenerDeps = {}): Promise<Scene> {
   const url = await createDatabase()
   const admin = await adminOf(t, url)
   const proxy = await proxyTo(t, url)
@@ -35,44 +43,40 @@ async function shutDownInTime(listener: ModuleCacheInvalidationListener): Promis
   assert.equal(listener.state, 'stopped')
 }
 
-/** Starts a listener and makes sure that shutDown() ends the attempt once `reached`. */
-async function abortsStart(
-  { generations, listener, events }: Subject,
-  reached: () => Promise<unknown>,
-): Promise<void> {
-  const refused = assert.rejects(listener.start(), stopped)
-  await reached()
-  assert.equal(listener.state, 'connecting')
-  await shutDownInTime(listener)
-  await refused
-  assert.equal(generations.proven, false)
-  assert.equal(events.types.filter((type) => type !== 'retrying').join(), 'stopped')
-}
+const attempt = (events: Events, wanted: number): Promise<unknown> =>
+  events.first(`attempt ${wanted}`, (event) => event.type === 'retrying' && event.attempt === wanted)
 
 describe('shutDown() ends an attempt to start', () => {
-  test('that has only begun', async (t) => {
-    await abortsStart(await stage(t), async () => {})
-  })
-
-  test('at a server that accepts and says nothing', async (t) => {
-    const scene = await stage(t)
-    await scene.proxy.hold()
-    await abortsStart(scene, () => scene.proxy.waitForAccepted(1))
-  })
-
-  test('during the proof, which a second connection makes once LISTEN is in force', async (t) => {
-    const scene = await stage(t)
-    await scene.proxy.holdAt(2)
-    await abortsStart(scene, () => scene.proxy.waitForAccepted(2))
-  })
-
-  test('between two attempts', async (t) => {
-    const scene = await stage(t, { reconnectMaxDelayMs: 600_000 })
-    await scene.proxy.refuse()
-    await abortsStart(scene, () =>
-      scene.events.first('attempt 2', (event) => event.type === 'retrying' && event.attempt === 2),
-    )
-  })
+  const PAUSED = { reconnectMaxDelayMs: 600_000 }
+  const attempts: [
+    what: string,
+    deps: object,
+    before: (proxy: Proxy) => unknown,
+    reached: (scene: Scene) => unknown,
+  ][] = [
+    ['that has only begun', {}, () => {}, () => {}],
+    [
+      'at a server that accepts and says nothing',
+      {},
+      (proxy) => proxy.hold(),
+      ({ proxy }) => proxy.waitForAccepted(1),
+    ],
+    ['between two attempts', PAUSED, (proxy) => proxy.refuse(), ({ events }) => attempt(events, 2)],
+  ]
+  for (const [what, deps, before, reached] of attempts) {
+    test(what, async (t) => {
+      const scene = await stage(t, deps)
+      const { generations, listener, events, proxy } = scene
+      await before(proxy)
+      const refused = assert.rejects(listener.start(), stopped)
+      await reached(scene)
+      assert.equal(listener.state, 'connecting')
+      await shutDownInTime(listener)
+      await refused
+      assert.equal(generations.proven, false)
+      assert.equal(events.types.filter((type) => type !== 'retrying').join(), 'stopped')
+    })
+  }
 
   test('and start() works right after it', async (t) => {
     const { generations, listener, proxy } = await stage(t)
@@ -88,37 +92,19 @@ describe('shutDown() ends an attempt to start', () => {
 })
 
 describe('shutDown() ends a listener', () => {
-  test('and leaves nothing in pg_stat_activity', async (t) => {
-    const { listener, admin } = await stage(t)
-    for (let round = 0; round < 10; round++) {
-      await listener.start()
-      assert.deepEqual(await admin.backends('subject'), [listener.stats().backendPid])
-      await listener.shutDown()
-      assert.deepEqual(await admin.backends('subject'), [])
-    }
-  })
-
-  test('behind a black hole', async (t) => {
-    const { listener, proxy, events } = await stage(t)
-    await listener.start()
-    await proxy.swallow()
-    await shutDownInTime(listener)
-    assert.deepEqual(events.types, ['listening', 'stopped'])
-  })
-
-  test('whose server is gone', async (t) => {
+  test('that reconnects, and the start() that waits for it', async (t) => {
     const { listener, proxy, events } = await stage(t, { reconnectMaxDelayMs: 600_000 })
     await listener.start()
     await proxy.refuse()
     await proxy.reset()
-    await events.first('attempt 2', (event) => event.type === 'retrying' && event.attempt === 2)
+    await attempt(events, 2)
     assert.equal(listener.state, 'reconnecting')
     const resync = assert.rejects(listener.start(), stopped)
     await shutDownInTime(listener)
     await resync
   })
 
-  test('that reconnects to a server which says nothing', async (t) => {
+  test('whose next connection says nothing', async (t) => {
     const { listener, proxy, events } = await stage(t)
     await listener.start()
     const before = await proxy.accepted()
@@ -198,7 +184,7 @@ describe('start()', () => {
     await until('no backends', async () => (await admin.backends('subject')).length === 0)
   })
 
-  test('while reconnecting waits for the resync', async (t) => {
+  test('while reconnecting waits for the resync, and is one promise for a gap', async (t) => {
     const { generations, listener, proxy, events } = await stage(t)
     await listener.start()
     await proxy.refuse()
@@ -206,18 +192,19 @@ describe('start()', () => {
     await events.of('retrying')
     assert.equal(listener.state, 'reconnecting')
     let healing = false
-    const waitForIt = async (): Promise<void> => {
-      await listener.start()
+    const resynced = listener.start()
+    assert.equal(listener.start(), resynced)
+    const resumed = (async () => {
+      await resynced
       assert.equal(healing, true, 'it resolved before anything was healed')
       assert.equal(generations.proven, true)
       assert(events.types.includes('resynced'))
-    }
-    const both = Promise.all([waitForIt(), waitForIt()])
+    })()
     // Time enough for a start() that does not wait.
-    await events.first('attempt 4', (event) => event.type === 'retrying' && event.attempt === 4)
+    await attempt(events, 4)
     healing = true
     await proxy.heal()
-    await both
+    await resumed
     assert.equal(listener.stats().gaps, 1)
   })
 

@@ -67,65 +67,60 @@ const TLS = { tls: true, client: null }
 const PLAIN = { tls: false, client: null }
 const CLIENT = { tls: true, client: '/CN=client' }
 
-const forms: [name: string, ca: TlsOptions['ca']][] = [
-  ['text', CA],
-  ['a Buffer', Buffer.from(CA)],
-  ['an array', [Buffer.from(ANOTHER_CA), CA]],
+const IDENTITY = { ca: CA, cert: pem('client.crt'), key: Buffer.from(pem('client.key')) }
+const VARIABLES = {
+  PGUSER: 'client',
+  PGSSLMODE: 'verify-full',
+  PGSSLROOTCERT: certificate('ca.crt'),
+  PGSSLCERT: certificate('client.crt'),
+  PGSSLKEY: certificate('client.key'),
+}
+const ROOTS = { SSL_CERT_FILE: certificate('ca.crt') }
+const OTHER_ROOTS = { SSL_CERT_FILE: certificate('another-ca.crt') }
+const OTHER_ROOT = { PGSSLMODE: 'verify-full', PGSSLROOTCERT: certificate('another-ca.crt') }
+const NAME = /host name does not match/
+
+const LIES = { ca: CA, servername: 'elsewhere.test' }
+
+type Outcome = [name: string, host: string, object, outcome: object | RegExp, Record<string, string>?]
+
+/** What comes of settings: how the session is connected, or why there is none. */
+const outcomes: Outcome[] = [
+  ['a ca as text', 'localhost', { ssl: { ca: CA } }, TLS],
+  ['a ca as a Buffer, for another host', '127.0.0.1', { ssl: { ca: Buffer.from(CA) } }, NAME],
+  ['an array of cas', 'localhost', { ssl: { ca: [Buffer.from(ANOTHER_CA), CA] } }, TLS],
+  ['a ca that did not issue it', 'localhost', { ssl: { ca: ANOTHER_CA } }, /issuer is unknown/],
+  ['the same unchecked', '127.0.0.1', { ssl: { ca: ANOTHER_CA, rejectUnauthorized: false } }, TLS],
+  ['a servername', '127.0.0.1', { ssl: { ca: CA, servername: 'localhost' } }, TLS],
+  ['another servername', 'localhost', { ssl: LIES }, /not match.*elsewhere\.test/],
+  ['true, and the roots of the system', 'localhost', { ssl: true }, TLS, ROOTS],
+  ['true, for another host', '127.0.0.1', { ssl: true }, NAME, ROOTS],
+  ['{}, and other roots', 'localhost', { ssl: {} }, /issuer is unknown/, OTHER_ROOTS],
+  ['a client certificate', 'localhost', { user: 'client', ssl: IDENTITY }, CLIENT],
+  ['none where one is wanted', 'localhost', { user: 'client', ssl: { ca: CA } }, /valid client certificate/],
+  ["libpq's variables", 'localhost', { user: undefined }, CLIENT, VARIABLES],
+  ["libpq's variables, for another host", '127.0.0.1', {}, NAME, VARIABLES],
+  ['ssl: false before the variables', 'localhost', { ssl: false }, PLAIN, OTHER_ROOT],
+  ['a ca before the variables', 'localhost', { ssl: { ca: CA } }, TLS, OTHER_ROOT],
 ]
 
-for (const [name, ca] of forms) {
-  test(`the server is checked against a ca given as ${name}`, async (t) => {
-    away(t)
-    assert.deepEqual(await session(t, at('localhost', { ssl: { ca } })), TLS)
-    const { code, message } = await refusal(t, at('127.0.0.1', { ssl: { ca } }))
+for (const [name, host, more, outcome, variables] of outcomes) {
+  test(`${name} comes to ${outcome instanceof RegExp ? `"${outcome.source}"` : JSON.stringify(outcome)}`, async (t) => {
+    away(t, variables)
+    const connection = at(host, more)
+    if (!(outcome instanceof RegExp)) return assert.deepEqual(await session(t, connection), outcome)
+    const { code, message } = await refusal(t, connection)
     assert.equal(code, 'PGGEN_TLS')
-    assert.match(message, /host name does not match/)
+    assert.match(message, outcome)
   })
 }
 
-test('servername says whom the certificate has to be for', async (t) => {
-  away(t)
-  assert.deepEqual(await session(t, at('127.0.0.1', { ssl: { ca: CA, servername: 'localhost' } })), TLS)
-  const { message } = await refusal(t, at('localhost', { ssl: { ca: CA, servername: 'elsewhere.test' } }))
-  assert.match(message, /host name does not match.*elsewhere\.test/)
-})
-
-test('an unknown issuer is refused, unless rejectUnauthorized is false', async (t) => {
-  away(t)
-  const { code, message } = await refusal(t, at('localhost', { ssl: { ca: ANOTHER_CA } }))
-  assert.equal(code, 'PGGEN_TLS')
-  assert.match(message, /issuer is unknown/)
-  const ssl = { ca: ANOTHER_CA, rejectUnauthorized: false }
-  assert.deepEqual(await session(t, at('127.0.0.1', { ssl })), TLS)
-})
-
-test('true checks against the roots of the system', async (t) => {
-  away(t, { SSL_CERT_FILE: certificate('ca.crt') })
-  assert.deepEqual(await session(t, at('localhost', { ssl: true })), TLS)
-  assert.match((await refusal(t, at('127.0.0.1', { ssl: true }))).message, /host name/)
-  process.env['SSL_CERT_FILE'] = certificate('another-ca.crt')
-  assert.match((await refusal(t, at('localhost', { ssl: {} }))).message, /issuer is unknown/)
-})
-
-test('a client certificate says who we are, and one that is missing is told of', async (t) => {
-  away(t)
-  const ssl = { ca: CA, cert: pem('client.crt'), key: Buffer.from(pem('client.key')) }
-  assert.deepEqual(await session(t, at('localhost', { user: 'client', ssl })), CLIENT)
-  const { code, message } = await refusal(t, at('localhost', { user: 'client', ssl: { ca: CA } }))
-  assert.equal(code, 'PGGEN_TLS')
-  assert.match(message, /requires a valid client certificate/)
-})
-
-test("libpq's variables are read", async (t) => {
-  away(t, {
-    PGUSER: 'client',
-    PGSSLMODE: 'verify-full',
-    PGSSLROOTCERT: certificate('ca.crt'),
-    PGSSLCERT: certificate('client.crt'),
-    PGSSLKEY: certificate('client.key'),
-  })
-  assert.deepEqual(await session(t, at('localhost', { user: undefined })), CLIENT)
-  assert.match((await refusal(t, at('127.0.0.1'))).message, /host name/)
+test("a URL goes before ssl, and an adapter's ssl before the variables", async (t) => {
+  away(t, OTHER_ROOT)
+  const connectionString = `postgres://postgres@localhost:${server.port}/postgres?ssl=false`
+  assert.deepEqual(await session(t, { connectionString, ssl: { ca: CA } }), PLAIN)
+  const config = { ssl: { rejectUnauthorized: false } }
+  assert.deepEqual(await session(t, at('localhost'), { config }), TLS)
 })
 
 test("libpq's files are found at home", async (t) => {
@@ -139,16 +134,6 @@ test("libpq's files are found at home", async (t) => {
   put('client.crt', 'postgresql.crt')
   put('client.key', 'postgresql.key')
   assert.deepEqual(await session(t, { connectionString }), CLIENT)
-})
-
-test('ssl goes before the variables, and the URL before ssl', async (t) => {
-  away(t, { PGSSLMODE: 'verify-full', PGSSLROOTCERT: certificate('another-ca.crt') })
-  assert.deepEqual(await session(t, at('localhost', { ssl: false })), PLAIN)
-  assert.deepEqual(await session(t, at('localhost', { ssl: { ca: CA } })), TLS)
-  const config = { ssl: { rejectUnauthorized: false } }
-  assert.deepEqual(await session(t, at('localhost'), { config }), TLS)
-  const connectionString = `postgres://postgres@localhost:${server.port}/postgres?ssl=false`
-  assert.deepEqual(await session(t, { connectionString, ssl: { ca: CA } }), PLAIN)
 })
 
 const refused: [message: RegExp, ssl: unknown][] = [

@@ -2,12 +2,11 @@
 // said.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { type TestContext, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { MODULE_CACHE_INVALIDATED_CHANNEL as CHANNEL, encodeGlobalInvalidation } from 'pg-generations'
 import { freePort } from '../../testkit/postgres/lifeline'
-import { adminOf } from '../support/listening'
+import { adminOf, silentServer } from '../support/listening'
 import { type Admin, createDatabase } from '../support/postgres'
 import { Program, ROOT } from '../support/program'
 import { until, within } from '../../testkit/wait'
@@ -22,14 +21,6 @@ const LISTENER = `
 /** The server learns of a process's death by the end of its connections, which is nobody's event. */
 function backendsGone(admin: Admin): Promise<void> {
   return until('the end of the backends', async () => (await admin.backends('subject')).length === 0)
-}
-
-/** A URL where somebody accepts connections and never says a word. */
-async function silentUrl(t: TestContext): Promise<string> {
-  const server = createServer(() => {}).listen(0, '127.0.0.1')
-  t.after(() => server.close())
-  await once(server.unref(), 'listening')
-  return `postgres://127.0.0.1:${(server.address() as { port: number }).port}`
 }
 
 describe('a process', () => {
@@ -54,7 +45,11 @@ describe('a process', () => {
   }
 
   test('that calls process.exit() while a start is pending ends', async (t) => {
-    const program = new Program(t, `${LISTENER} listener.start(); process.exit(7)`, await silentUrl(t))
+    const program = new Program(
+      t,
+      `${LISTENER} listener.start(); process.exit(7)`,
+      (await silentServer(t)).url,
+    )
     assert.equal(await program.end(), 7, program.stderr)
     assert.equal(program.stderr, '')
   })
@@ -81,7 +76,7 @@ describe('a process', () => {
          generations: new GenerationCounters(), connection: url, connectTimeoutMs: 200, onEvent: () => {},
        })
        listener.start().catch((error) => console.log(error.code))`,
-      await silentUrl(t),
+      (await silentServer(t)).url,
     )
     assert.equal(await program.end(), 0, program.stderr)
     assert.deepEqual(program.printed.entries, ['PGGEN_TIMEOUT'])
@@ -96,7 +91,7 @@ describe('a process', () => {
        })
        listener.start()
        listener.start()`,
-      await silentUrl(t),
+      (await silentServer(t)).url,
     )
     assert.equal(await program.end(), 0, program.stderr)
     assert.equal(program.stderr, '')
@@ -160,8 +155,8 @@ describe('a worker', () => {
   })
 
   test('that is terminated while its listener starts does no harm', async (t) => {
-    const url = await silentUrl(t)
-    const env = { ...process.env, PGHOST: '127.0.0.1', PGPORT: new URL(url).port }
+    const { port } = await silentServer(t)
+    const env = { ...process.env, PGHOST: '127.0.0.1', PGPORT: String(port) }
     for (let round = 0; round < 5; round++) {
       const worker = new Worker(source, { eval: true, workerData: { root: ROOT }, env })
       assert.deepEqual(await within('the worker', once(worker, 'message')), ['starting'])

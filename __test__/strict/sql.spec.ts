@@ -65,68 +65,42 @@ test('payloads may have any character, and are values that every driver can bind
   assert.deepEqual(await notifications(), payloads)
 })
 
-const changes: { name: string; query: { text: string; values?: unknown[] }; rows: unknown[] }[] = [
-  { name: 'no RETURNING', query: { text: 'DELETE FROM modules WHERE i < 3' }, rows: [{}, {}] },
-  {
-    name: 'parameters',
-    query: { text: 'DELETE FROM modules WHERE url = ANY($1) AND i < $2', values: [['m1', 'm2', 'm3'], 3] },
-    rows: [{}, {}],
-  },
-  {
-    name: 'a RETURNING',
-    query: { text: 'DELETE FROM modules WHERE i = $1 RETURNING url, i AS number', values: [4] },
-    rows: [{ url: 'm4', number: 4 }],
-  },
-  { name: 'no rows', query: { text: 'DELETE FROM modules WHERE false' }, rows: [] },
-  { name: 'no rows to return', query: { text: 'DELETE FROM modules WHERE false RETURNING url' }, rows: [] },
-  { name: 'an UPDATE', query: { text: "UPDATE modules SET url = 'x' WHERE i > 3" }, rows: [{}, {}] },
-  { name: 'an INSERT', query: { text: "INSERT INTO modules VALUES ('returning', 6)" }, rows: [{}] },
-  { name: 'a semicolon', query: { text: 'DELETE FROM modules WHERE i = 1 ; -- the end' }, rows: [{}] },
-  {
-    name: 'a comment at the end',
-    query: { text: 'DELETE FROM modules WHERE i = 1 -- ) RETURNING' },
-    rows: [{}],
-  },
-  {
-    name: 'nested comments',
-    query: { text: '/* DELETE; /* $9 */ ; */ DELETE FROM modules WHERE i = 1' },
-    rows: [{}],
-  },
-  {
-    name: 'literals that look like SQL',
-    query: {
-      text: `DELETE FROM modules WHERE i = 1 AND url NOT IN ('; RETURNING $7', E'\\'; RETURNING', $$;'RETURNING$$, $a$;$$"$a$)`,
-    },
-    rows: [{}],
-  },
-  {
-    name: 'quoted names',
-    query: { text: 'DELETE FROM modules AS "RETURNING; --" WHERE "RETURNING; --".i = 1' },
-    rows: [{}],
-  },
-  {
-    name: 'columns of that name',
-    query: {
-      text: `DELETE FROM modules WHERE i IN (SELECT t.returning FROM (SELECT 1 AS returning) t)`,
-    },
-    rows: [{}],
-  },
-  {
-    name: 'a WITH that reads',
-    query: {
-      text: `WITH RECURSIVE few (n) AS NOT MATERIALIZED (SELECT 1 UNION ALL SELECT n + 1 FROM few WHERE n < $1),
-             delete AS (SELECT 0) DELETE FROM modules USING few WHERE i = n RETURNING i`,
-      values: [2],
-    },
-    rows: [{ i: 1 }, { i: 2 }],
-  },
+const changes: [name: string, text: string, rows: unknown[], values?: unknown[]][] = [
+  ['no RETURNING', 'DELETE FROM modules WHERE i < 3', [{}, {}]],
+  ['parameters', 'DELETE FROM modules WHERE url = ANY($1) AND i < $2', [{}, {}], [['m1', 'm2', 'm3'], 3]],
+  ['a RETURNING', 'DELETE FROM modules WHERE i = $1 RETURNING url, i AS n', [{ url: 'm4', n: 4 }], [4]],
+  ['no rows', 'DELETE FROM modules WHERE false', []],
+  ['no rows to return', 'DELETE FROM modules WHERE false RETURNING url', []],
+  ['an UPDATE', "UPDATE modules SET url = 'x' WHERE i > 3", [{}, {}]],
+  ['an INSERT', "INSERT INTO modules VALUES ('returning', 6)", [{}]],
+  ['a semicolon', 'DELETE FROM modules WHERE i = 1 ; -- the end', [{}]],
+  ['a comment at the end', 'DELETE FROM modules WHERE i = 1 -- ) RETURNING', [{}]],
+  ['nested comments', '/* DELETE; /* $9 */ ; */ DELETE FROM modules WHERE i = 1', [{}]],
+  [
+    'literals that look like SQL',
+    `DELETE FROM modules WHERE i = 1 AND url NOT IN ('; RETURNING $7', E'\\'; RETURNING', $$;'RETURNING$$, $a$;$$"$a$)`,
+    [{}],
+  ],
+  ['quoted names', 'DELETE FROM modules AS "RETURNING; --" WHERE "RETURNING; --".i = 1', [{}]],
+  [
+    'columns of that name',
+    'DELETE FROM modules USING (SELECT 1 AS returning) AS t WHERE i = t.returning',
+    [{}],
+  ],
+  [
+    'a WITH that reads',
+    `WITH RECURSIVE few (n) AS NOT MATERIALIZED (SELECT 1 UNION ALL SELECT n + 1 FROM few WHERE n < $1),
+     delete AS (SELECT 0) DELETE FROM modules USING few WHERE i = n RETURNING i`,
+    [{ i: 1 }, { i: 2 }],
+    [2],
+  ],
 ]
 
-for (const { name, query, rows } of changes) {
+for (const [name, text, rows, values = []] of changes) {
   test(`a statement and its notifications are one statement: ${name}`, async (t) => {
     const { client, notifications } = await cache(t)
     const payloads = [...encodeModuleInvalidation(REALM, [`${REALM}a.gts`]), GLOBAL]
-    const result = await client.query(withNotifications(query, payloads))
+    const result = await client.query(withNotifications({ text, values }, payloads))
     assert.deepEqual(
       result.rows.map((row: object) => ({ ...row })),
       rows,

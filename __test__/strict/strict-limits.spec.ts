@@ -6,7 +6,7 @@ import { Client } from 'pg'
 import { encodeRealmInvalidation, notifyQuery } from 'pg-generations'
 import { adminOf, proxyTo } from '../support/listening'
 import { PostgresServer, TINY_QUEUE, skipWithoutTinyQueue } from '../support/postgres'
-import { createTable, database, participant, rowsOf, somebodyWaits } from '../support/strict'
+import { createTable, database, pair, participant, rowsOf, somebodyWaits } from '../support/strict'
 import { until } from '../../testkit/wait'
 
 /** The cause when a fence is asked for in a gap; not the one when it was waited for in vain. */
@@ -29,8 +29,7 @@ test('in a gap nobody is made to wait, and no connection is taken', async (t) =>
 test('a gap inside the lock ends it at once', async (t) => {
   const url = await database()
   const proxy = await proxyTo(t, url)
-  const { cache, connect, job } = await participant(t, url, { connection: proxy.url(url) })
-  const client = await connect()
+  const { cache, client, job } = await participant(t, url, { connection: proxy.url(url) })
   await proxy.hold('to client')
   const persisted = cache.persist(job(), { client })
   const admin = await adminOf(t, url)
@@ -109,8 +108,7 @@ test('a lock that `write` itself did not get, in another cache, is a failure of 
 })
 
 test('who cannot have a lock for another reason is told of it', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { url, a, b } = await pair(t)
   const client = await a.connect()
   await b.invalidate({
     async delete() {

@@ -12,7 +12,17 @@ import {
   notifyQuery,
 } from 'pg-generations'
 import { adminOf } from '../support/listening'
-import { DEPENDENCY, MODULE, REALM, database, participant, rowsOf, somebodyWaits } from '../support/strict'
+import {
+  DEPENDENCY,
+  MODULE,
+  REALM,
+  alone,
+  database,
+  pair,
+  participant,
+  rowsOf,
+  somebodyWaits,
+} from '../support/strict'
 import { Journal } from '../../testkit/wait'
 
 const ELSEWHERE = 'http://elsewhere.test/'
@@ -22,8 +32,7 @@ const LAST = encodeModuleInvalidation('last', ['last'])[0]!
 const realmOf = (url: string): string => new URL('/', url).href
 
 test('what changed is invalidated, whatever the fan-out gives', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { a, b } = await pair(t)
   const client = await b.connect()
   const fanOuts: InvalidateJob<unknown, Client>['fanOut'][] = [
     undefined,
@@ -49,7 +58,7 @@ test('what changed is invalidated, whatever the fan-out gives', async (t) => {
 })
 
 test('the result names all: what changed first, and each once', async (t) => {
-  const { cache, connect } = await participant(t, await database())
+  const { cache, connect } = await alone(t)
   const result = await cache.invalidate(
     {
       resolvedRealmURL: REALM,
@@ -65,13 +74,11 @@ test('the result names all: what changed first, and each once', async (t) => {
 })
 
 test('every realm of the fan-out is told of, with its own URLs', async (t) => {
-  const url = await database()
-  const { cache, generations, connect } = await participant(t, url)
+  const { url, cache, generations, client } = await alone(t)
   const peer = (await adminOf(t, url)).client
   const heard = new Journal<string>()
   peer.on('notification', ({ payload = '' }) => heard.record(payload))
   await peer.query(`LISTEN ${MODULE_CACHE_INVALIDATED_CHANNEL}`)
-  const client = await connect()
   const snapshot = generations.snapshot()
   let verdicts: string[] = []
   await cache.invalidate(
@@ -193,8 +200,7 @@ test('builtFrom may be a record, a list of modules with their realm, or of URLs 
 })
 
 test('a list that is changed while a call waits changes nothing of what is checked', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { url, a, b } = await pair(t)
   const builtFrom = { [REALM]: [MODULE, DEPENDENCY] }
   let persisted: ReturnType<typeof a.cache.persist> | undefined
   await b.invalidate({
@@ -208,8 +214,7 @@ test('a list that is changed while a call waits changes nothing of what is check
 })
 
 test('an invalidation that does not say what changed is refused', async (t) => {
-  const { cache, connect } = await participant(t, await database())
-  const client = await connect()
+  const { cache, client } = await alone(t)
   const invalid = { name: 'TypeError', code: 'PGGEN_INVALID_ARGUMENT' }
   const remove = () => assert.fail('nothing may be deleted')
   for (const moduleURLs of [undefined, '', [], [''], [1], null, { realm: REALM, url: MODULE }]) {
@@ -229,7 +234,7 @@ test('an invalidation that does not say what changed is refused', async (t) => {
   }
   const job = { resolvedRealmURL: '', moduleURLs: MODULE, delete: remove }
   await assert.rejects(cache.invalidate(job, { client }), invalid)
-  const { cache: knowing } = await participant(t, await database(), { realmOf })
+  const { cache: knowing } = await alone(t, { realmOf })
   for (const moduleURLs of [APP, [MODULE, APP]]) {
     const wrong = { resolvedRealmURL: REALM, moduleURLs, delete: remove }
     await assert.rejects(knowing.invalidate(wrong, { client }), invalid)

@@ -5,7 +5,7 @@ import { Client, Pool } from 'pg'
 import { type ConnectionSource, LOCK_HOLDERS_QUERY, invalidationLocks, persistLocks } from 'pg-generations'
 import { adminOf, proxyTo } from '../support/listening'
 import { PostgresServer } from '../support/postgres'
-import { MODULE, REALM, createTable, database, participant, rowsOf } from '../support/strict'
+import { MODULE, REALM, alone, createTable, database, participant, rowsOf } from '../support/strict'
 import { until } from '../../testkit/wait'
 
 type Backend = Client & { processID: number }
@@ -111,6 +111,17 @@ test('a lock that is waited for by another that comes first names that one as we
   await waiting
 })
 
+test('of many that hold the lock five are named, and the others are counted', async (t) => {
+  const a = await alone(t, IN_TIME)
+  for (let holder = 0; holder < 7; holder++) {
+    const { client } = await adminOf(t, a.url)
+    await client.query('BEGIN')
+    for (const lock of persistLocks([REALM])) await client.query(lock)
+  }
+  const message = /^a lock was not to be had in time: (held by pid \d+ \([^)]*\)(, )?){5}and 2 more$/
+  await assert.rejects(a.invalidate(), { code: 'PGGEN_LOCK_TIMEOUT', message })
+})
+
 test('if it cannot be told who holds the lock, that is said', async (t) => {
   const url = await database()
   const a = await participant(t, url, IN_TIME)
@@ -153,8 +164,7 @@ test("a role's statement_timeout that is shorter than the patience for a lock co
 })
 
 test('more realms than the server has room for are refused, and nothing is left behind', async (t) => {
-  const url = await database()
-  const a = await participant(t, url)
+  const a = await alone(t)
   const client = await a.connect()
   const builtFrom = Object.fromEntries(
     Array.from({ length: 20_000 }, (_, i) => [`http://${i}.test/`, [MODULE]]),

@@ -3,12 +3,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from 'pg'
 import { adminOf, proxyTo } from '../support/listening'
-import { DEPENDENCY, MODULE, REALM, database, participant, rowsOf, somebodyWaits } from '../support/strict'
+import {
+  DEPENDENCY,
+  MODULE,
+  REALM,
+  alone,
+  database,
+  pair,
+  participant,
+  rowsOf,
+  somebodyWaits,
+} from '../support/strict'
 
 test('what nobody invalidated is persisted', async (t) => {
-  const url = await database()
-  const { cache, connect, job } = await participant(t, url)
-  const client = await connect()
+  const { cache, client, job } = await alone(t)
   assert.deepEqual(await cache.persist(job(), { client }), { outcome: 'persisted', value: 'written' })
   assert.equal(await rowsOf(client), 1)
   const { rows } = await client.query('SELECT FROM pg_locks WHERE locktype = $1 AND pid = pg_backend_pid()', [
@@ -18,9 +26,7 @@ test('what nobody invalidated is persisted', async (t) => {
 })
 
 test('a connection can be lent', async (t) => {
-  const url = await database()
-  const { cache, connect, job } = await participant(t, url)
-  const client = await connect()
+  const { cache, client, job } = await alone(t)
   const result = await cache.persist(job(), { pool: (work) => work(client) })
   assert.equal(result.outcome, 'persisted')
   await cache.clearAll(
@@ -31,9 +37,7 @@ test('a connection can be lent', async (t) => {
 })
 
 test('READ COMMITTED, whatever the default is', async (t) => {
-  const url = await database()
-  const { cache, connect, job } = await participant(t, url)
-  const client = await connect()
+  const { cache, client, job } = await alone(t)
   await client.query(
     "SET default_transaction_isolation = 'serializable'; SET default_transaction_read_only = on",
   )
@@ -83,8 +87,7 @@ test('a notification that never arrives is no proof', async (t) => {
 })
 
 test('who dies between the DELETE and the notification has deleted nothing', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { url, a, b } = await pair(t)
   const client = await a.connect()
   await a.cache.persist(a.job(), { client })
   const job = a.job()
@@ -101,8 +104,7 @@ test('who dies between the DELETE and the notification has deleted nothing', asy
 })
 
 test('between the check and the commit nobody invalidates', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { url, a, b } = await pair(t)
   const order: string[] = []
   let invalidated: ReturnType<typeof b.invalidate> | undefined
   const job = a.job()
@@ -127,8 +129,7 @@ test('between the check and the commit nobody invalidates', async (t) => {
 })
 
 test('a row cannot land between the fan-out and the DELETE', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { url, a, b } = await pair(t)
   const job = a.job()
   let persisted: ReturnType<typeof a.cache.persist> | undefined
   await b.invalidate({
@@ -144,8 +145,7 @@ test('a row cannot land between the fan-out and the DELETE', async (t) => {
 
 for (const clear of ['clearRealm', 'clearAll'] as const) {
   test(`${clear}() invalidates what was snapshot before, here and elsewhere`, async (t) => {
-    const url = await database()
-    const [a, b] = [await participant(t, url), await participant(t, url)]
+    const { a, b } = await pair(t)
     const client = await a.connect()
     await a.cache.persist(a.job(), { client })
     const jobs = [a.job(), b.job()] as const
@@ -165,8 +165,7 @@ for (const clear of ['clearRealm', 'clearAll'] as const) {
 
 for (const change of ['invalidate', 'clearRealm', 'clearAll'] as const) {
   test(`${change}() has bumped the counters here before it deletes`, async (t) => {
-    const url = await database()
-    const { generations, cache, connect } = await participant(t, url)
+    const { generations, cache, connect } = await alone(t)
     const snapshot = generations.snapshot()
     const failure = new Error('on purpose')
     let verdict: string | undefined
@@ -191,8 +190,7 @@ for (const change of ['invalidate', 'clearRealm', 'clearAll'] as const) {
 }
 
 test('a result of several realms is checked in each', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { a, b } = await pair(t)
   const client = await a.connect()
   const other = 'http://other.test/'
   const builtFrom = {
@@ -214,8 +212,7 @@ test('a result of several realms is checked in each', async (t) => {
 })
 
 test('a list of the fan-out that is used up by the DELETE is told of all the same', async (t) => {
-  const url = await database()
-  const [a, b] = [await participant(t, url), await participant(t, url)]
+  const { a, b } = await pair(t)
   const job = a.job()
   await b.cache.invalidate(
     {

@@ -8,6 +8,13 @@ import { tmpdir } from 'node:os'
 import { ROOT } from './program'
 import { Journal, within } from '../../testkit/wait'
 
+export const SECRET = 's3cret'
+
+/** The URL with a name by which its sessions can be found. */
+export function named(url: string): string {
+  return `${url}?application_name=subject`
+}
+
 export class Cli {
   /** What it prints, line by line. */
   readonly printed = new Journal<string>()

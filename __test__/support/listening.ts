@@ -1,4 +1,6 @@
 // A listener in a test: it ends with the test, and its events can be waited for.
+import { once } from 'node:events'
+import { type Server, type AddressInfo, createServer } from 'node:net'
 import type { TestContext } from 'node:test'
 import {
   GenerationCounters,
@@ -70,4 +72,13 @@ export async function proxyTo(t: TestContext, url: string): Promise<Proxy> {
   const proxy = await Proxy.to(url)
   t.after(() => proxy.dispose())
   return proxy
+}
+
+/** A server that accepts connections and never says a word. */
+export async function silentServer(t: TestContext): Promise<{ server: Server; port: number; url: string }> {
+  const server = createServer(() => {}).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server.unref(), 'listening')
+  const { port } = server.address() as AddressInfo
+  return { server, port, url: `postgres://127.0.0.1:${port}` }
 }

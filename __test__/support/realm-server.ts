@@ -5,6 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import assert from 'node:assert/strict'
+import { Admin, createDatabase } from './postgres'
 import { ROOT } from './program'
 import { Journal, until, within } from '../../testkit/wait'
 
@@ -163,4 +165,20 @@ export class RealmServer {
     const [code, signal] = await within('the end of a realm server', this.#ended)
     return (code ?? signal) as number | string
   }
+}
+
+/** What realm servers stand on: modules, a database with an administrator, and the arguments that say so. */
+export async function ground(owner: Owner) {
+  const realms = new Realms(owner)
+  const database = await createDatabase()
+  const admin = await Admin.connect(database)
+  owner.after(() => admin.close())
+  return { realms, database, admin, args: ['--database', database, '--modules', realms.directory] }
+}
+
+export const WAITING = 'realm_server_waiting_lookups'
+
+export function assertSays(answer: Answer, wanted: { content: string; from?: string; kept?: boolean }): void {
+  assert.equal(answer.status, 200, JSON.stringify(answer.body))
+  assert.deepEqual({ ...answer.body, ...wanted }, answer.body)
 }

@@ -1,7 +1,8 @@
 // Processes that take part in the strict protocol, on a table of modules.
 import type { TestContext } from 'node:test'
-import { Client } from 'pg'
+import { Client, Pool } from 'pg'
 import {
+  type ConnectionSource,
   type InvalidateJob,
   type ModuleCacheInvalidationListenerDeps,
   type PersistJob,
@@ -16,6 +17,13 @@ import { until } from '../../testkit/wait'
 export const REALM = 'http://realm.test/'
 export const MODULE = `${REALM}person.gts`
 export const DEPENDENCY = `${REALM}base.gts`
+
+/** What an invalidation of the module is, but for its callbacks. */
+export const OF_MODULE = { resolvedRealmURL: REALM, moduleURLs: MODULE }
+
+export const never = new Promise<never>(() => {})
+export const SOON = { timeoutMs: 300 }
+export const TIMEOUT = { code: 'PGGEN_CALL_TIMEOUT' }
 
 type Overrides = Partial<StrictCacheOptions> &
   Pick<
@@ -41,10 +49,13 @@ export async function participant(t: TestContext, databaseUrl: string, overrides
     return 'written'
   }
   return {
+    url: databaseUrl,
     generations,
     listener,
     events,
     cache,
+    /** A connection that the listener does not use, and as many more as are wanted. */
+    client: await connect(),
     connect,
     /** A result that was built from the module and its dependency. */
     job: (job: Partial<PersistJob<string, Client>> = {}): PersistJob<string, Client> => ({
@@ -75,6 +86,19 @@ export async function participant(t: TestContext, databaseUrl: string, overrides
   }
 }
 
+export type Participant = Awaited<ReturnType<typeof participant>>
+
+/** One participant, on a database of its own. */
+export async function alone(t: TestContext, overrides: Overrides = {}): Promise<Participant> {
+  return participant(t, await database(), overrides)
+}
+
+/** Two of them on one database. */
+export async function pair(t: TestContext, overrides: Overrides = {}) {
+  const url = await database()
+  return { url, a: await participant(t, url, overrides), b: await participant(t, url) }
+}
+
 interface Meanwhile {
   fanOut?: () => Promise<void>
   delete?: (client: Client) => Promise<void>
@@ -91,6 +115,13 @@ export async function createTable(url: string): Promise<void> {
   await client.connect()
   await client.query('CREATE TABLE modules (url text, built_from text[])')
   await client.end()
+}
+
+export function poolOf(t: TestContext, connectionString: string, max = 10): Pool & ConnectionSource<Client> {
+  const pool = new Pool({ connectionString, max })
+  pool.on('error', () => {})
+  t.after(() => void pool.end())
+  return pool as Pool & ConnectionSource<Client>
 }
 
 export async function rowsOf(client: SqlClient): Promise<number> {

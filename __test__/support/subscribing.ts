@@ -8,6 +8,8 @@ import {
   type NotificationGap,
   type Subscription,
 } from 'pg-generations'
+import { adminOf } from './listening'
+import { createDatabase } from './postgres'
 import { Journal } from '../../testkit/wait'
 
 /** What one handler and its `onGap` were told. */
@@ -69,4 +71,10 @@ export async function hearing(
   const heard = new Heard()
   const subscription = await client.subscribe(channel, heard.record, { onGap: heard.record })
   return { heard, subscription }
+}
+
+/** A client on a database of its own, with an administrator there. */
+export async function clientAlone(t: TestContext, deps: NotificationClientDeps = {}) {
+  const url = await createDatabase()
+  return { url, admin: await adminOf(t, url), ...makeClient(t, { connection: url, ...deps }) }
 }

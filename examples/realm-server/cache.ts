@@ -66,7 +66,7 @@ export class ModuleCache {
     }
   }
 
-  /** @throws Refusal (rejects) if it failed: whoever asked has to ask again. */
+  /** @throws Refusal (rejects) if it failed: the caller has to ask again. */
   async invalidate(scope: Scope): Promise<string[]> {
     try {
       const deleted = await this.#protocol.invalidate(scope)
@@ -84,7 +84,7 @@ export class ModuleCache {
       const { rows } = await this.#database.pool.query<Built>(readRow(url))
       if (rows[0]) return { ...rows[0], from: 'table', kept: true }
       if (this.#builds.has(url)) await this.#protocol.catchUp()
-      // From here to the map's new entry there is no await, so that of those who come together only one begins.
+      // From here to the map's new entry there is no await, so that of requests that come together only one begins.
       const joined = this.#joinable(url, came)
       const build = joined ?? this.#begin(url)
       const end = await this.#wait(build)
@@ -104,7 +104,7 @@ export class ModuleCache {
 
   /**
    * A build that began after we came, or one that is not known to be overtaken. While that cannot be known we wait for
-   * it, too: not to be answered by it, but so that all who wait share the next.
+   * it, too: not to be answered by it, but so that all that wait share the next.
    */
   #joinable(url: string, came: number): Build | undefined {
     const build = this.#builds.get(url)

@@ -10,6 +10,6 @@ export interface Protocol {
   catchUp(): Promise<void>
   /** Writes a result, unless something that it was built from was invalidated since the snapshot. */
   persist(snapshot: number, built: Built): Promise<Outcome>
-  /** Deletes what became stale, tells everybody, and resolves to the URLs of the rows that it deleted. */
+  /** Deletes what became stale, notifies, and resolves to the URLs of the rows that it deleted. */
   invalidate(scope: Scope): Promise<string[]>
 }

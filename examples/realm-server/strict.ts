@@ -1,4 +1,4 @@
-// `StrictCache`: under locks that everybody takes, no stale row is ever kept.
+// `StrictCache`: under locks that every writer takes, no stale row is ever kept.
 import { type ModuleCacheInvalidationListener, StrictCache } from 'pg-generations'
 import type { PoolClient } from 'pg'
 import type { Database } from './database'
@@ -34,7 +34,7 @@ export class StrictProtocol implements Protocol {
   }
 
   /**
-   * A fence: whoever asks may know of an invalidation whose notification is still on its way here. The persist would
+   * A fence: the caller may know of an invalidation whose notification is still on its way here. The persist would
    * find out as well, but only when the build that should not have been joined has come to its end.
    */
   async catchUp(): Promise<void> {

@@ -5,7 +5,7 @@
 // Prints tables. A complete run also writes docs/benchmarks.md (with --sweep docs/sweeps.md) and the plots in
 // docs/plots/, and so does any other with --page. With --json it prints JSON instead, and --debug builds its programs
 // quickly instead of well, for a look at whether they work. It brings a PostgreSQL of its own, whose processes share the
-// machine's processors with everybody who is measured.
+// machine's processors with everything that is measured.
 import { parseArgs } from 'node:util'
 import { Client } from 'pg'
 import { PostgresServer } from '../../testkit/postgres/cluster'

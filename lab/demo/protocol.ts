@@ -52,7 +52,7 @@ export interface Invalidation {
   acknowledged: number
 }
 
-/** An invalidation of a URL that nobody looks up, sent at a fixed time, to measure how long one takes to arrive. */
+/** An invalidation of a URL that is never looked up, sent at a fixed time, to measure how long one takes to arrive. */
 export interface Beacon {
   sent: number
   acknowledged: number

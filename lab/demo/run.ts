@@ -108,7 +108,7 @@ async function letThemWork(
 }
 
 function halfway(time: number): Promise<void> {
-  // Should a child end early, nobody waits for this.
+  // Should a child end early, nothing waits for this.
   return until(time, { ref: false })
 }
 

@@ -1,4 +1,4 @@
-// One round: somebody invalidates while something goes wrong, and a subject looks.
+// One round: an invalidation while something goes wrong, and a subject that checks.
 import type { CheckResult } from 'pg-generations'
 import { now } from './protocol'
 import { type Scene, type Subject, pass } from './scene'

@@ -1,4 +1,4 @@
-// What a fault is made with: a subject, a network in front of it, and somebody who invalidates.
+// What a fault is made with: a subject, a network in front of it, and an invalidator.
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import { Client } from 'pg'
@@ -15,7 +15,7 @@ export interface Timings {
   deadlineMs: number
 }
 
-/** However this process ends, nobody is left behind, standing still for ever. */
+/** However this process ends, no process is left behind, stopped for ever. */
 const running = new Set<ChildProcess>()
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')))
 

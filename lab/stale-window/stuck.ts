@@ -5,7 +5,7 @@ import { PostgresServer } from '../../testkit/postgres/cluster'
 import { type Outcome, repeat } from './round'
 import { Scene, type Timings, connect, pass } from './scene'
 
-// Only who asks for it waits for the standby, which never comes.
+// Only a session that asks for it waits for the standby, which never comes.
 const SETTINGS = { synchronous_standby_names: 'nobody', synchronous_commit: 'local' }
 const STUCK = "BEGIN; INSERT INTO waiting VALUES (1); NOTIFY something_else, ''; COMMIT"
 

@@ -1,4 +1,4 @@
-// The process whose belief is measured: listeners, counters, and somebody who looks at them.
+// The process whose belief is measured: listeners, counters, and a watcher of them.
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { GenerationCounters, ModuleCacheInvalidationListener } from 'pg-generations'
 import type { FromSubject, Setup, ToSubject } from './protocol'

@@ -1,5 +1,5 @@
 // Looks for stale rows, as a reader would: first what is complete, then the rows. A row that is older than what was
-// complete before it was read is stale, whatever else goes on; so nobody has to stand still for this.
+// complete before it was read is stale, whatever else goes on; so nothing has to stand still for this.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { READ_ALL, type Row } from './rows'
@@ -26,14 +26,14 @@ export class Auditor {
     return Object.fromEntries(stale)
   }
 
-  /** Waits until nobody else is connected: what has been sent by processes that are gone has come to an end then. */
+  /** Waits until no other session is connected: what has been sent by processes that are gone has come to an end then. */
   async quiescence(): Promise<void> {
     const others = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
       AND backend_type = 'client backend' AND pid <> pg_backend_pid()`
     // The last of the faults may have been the end of this connection.
     await this.close()
     for (const end = performance.now() + 20_000; (await this.query(others)).length > 0;) {
-      if (performance.now() > end) throw new Error('somebody stayed connected to the database')
+      if (performance.now() > end) throw new Error('a session stayed connected to the database')
       await sleep(20)
     }
   }

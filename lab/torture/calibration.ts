@@ -1,4 +1,4 @@
-// How long a persist takes when nobody is in its way, against the plain INSERT that it consists of.
+// How long a persist takes when nothing is in its way, against the plain INSERT that it consists of.
 import type { Desk } from './lookup'
 import { writeRow } from './rows'
 import type { Module } from './world'

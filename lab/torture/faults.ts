@@ -5,10 +5,10 @@ import type { Proxy } from '../../testkit/proxy'
 import { Random } from '../../testkit/workload'
 import type { Auditor } from './auditor'
 
-/** What can be done to whom. */
+/** Which fault can be done to what. */
 export interface Victims {
   server: PostgresServer
-  /** Can ask PostgreSQL for somebody else's end. */
+  /** Can ask PostgreSQL to end another session. */
   admin: Auditor
   processes: number
   /** Kills a realm server as -9 does; another one takes its place. */
@@ -49,7 +49,7 @@ const LONGEST_OUTAGE_MS = 300
 
 export class Faults {
   readonly counts: Record<string, number> = {}
-  /** The latest few, and to whom, for people. */
+  /** The latest few, and their targets, for people. */
   readonly latest: string[] = []
   readonly #victims: Victims
   readonly #random: Random
@@ -142,7 +142,7 @@ export class Faults {
         AND backend_type = 'client backend' AND pid <> pg_backend_pid()
       )
       SELECT pg_terminate_backend(pid) FROM others WHERE place = floor($1 * number)`
-    // If the server is not there, nobody is connected either.
+    // If the server is not there, nothing is connected either.
     await this.#victims.admin.query(statement, [which]).catch(() => {})
   }
 

@@ -20,5 +20,5 @@ export type ToRealmServer = 'stop'
 export type FromRealmServer =
   | { type: 'ready' }
   | { type: 'tally'; tally: Tally }
-  /** How long writes took of which nobody was in the way, in milliseconds. */
+  /** How long writes took that nothing was in the way of, in milliseconds. */
   | { type: 'calibrated'; plain: number[]; persist: number[] }

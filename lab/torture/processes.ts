@@ -6,7 +6,7 @@ const running = new Set<ChildProcess>()
 let isEnding = false
 
 export class Child<Sent, Received extends { type: string }> {
-  /** Resolves with how it ended; never once all are being ended, since nobody is to do anything about it then. */
+  /** Resolves with how it ended; never once all are being ended, since nothing is to be done about it then. */
   readonly ended: Promise<string>
   readonly #process: ChildProcess
   readonly #file: string

@@ -32,7 +32,7 @@ export interface Findings {
   /** Stale rows that were there when everything had come to rest. */
   staleRowsLeft: number
   faults: Record<string, number>
-  /** How long writes took of which nobody was in the way, in milliseconds. */
+  /** How long writes took that nothing was in the way of, in milliseconds. */
   plain: number[]
   persist: number[]
 }

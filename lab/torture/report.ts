@@ -52,7 +52,7 @@ export interface Summary extends Record<Count, number> {
   persistsPerSecond: number
   /** Under this load, in milliseconds. */
   persist: Latency
-  /** With nobody in the way. */
+  /** With nothing in the way. */
   idlePersist: Latency
   idlePlainInsert: Latency
   faults: Record<string, number>

@@ -23,7 +23,7 @@ export class StrictMode implements Mode {
       generations: this.#generations,
       ...listenerOptions(place),
     })
-    // Less patient than by default, so that a fault does not hold everybody up for as long.
+    // Less patient than by default, so that a fault does not hold the others up for as long.
     this.#cache = new StrictCache({
       listener: this.#listener,
       pool: this.connect,

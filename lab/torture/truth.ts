@@ -12,7 +12,7 @@ export type Source = number
 /** The version of every source that something was built from. */
 export type Versions = Record<Source, number>
 
-/** Where somebody stood in both files. */
+/** A position in both files. */
 export interface Moment {
   changes: number
   endings: number

@@ -59,41 +59,45 @@ pub struct ListenerTimings {
     pub reconnect_max_delay_ms: f64,
 }
 
-/// Attaches to the feed and starts the thread. The counters are unproven from this call on.
-///
-/// Connection settings are `layers` by libpq's keywords, of which the first goes before the second, and so on.
-/// `ask_password`, which goes before any password in them, answers requests for one, and `ask_server` those for the server
-/// that has to be the listener's. Without `hears_invalidations` the connection has no channel but those that others
-/// subscribe to. `predecessor` is shut down, and its end waited for.
+/// How to listen, on a connection of its own.
+#[napi(object, object_to_js = false)]
+pub struct StartOptions<'a> {
+    /// Without it, the connection has no channel but those that others subscribe to.
+    pub hears_invalidations: bool,
+    /// Connection settings by libpq's keywords, of which the first layer goes before the second, and so on.
+    pub layers: Vec<HashMap<String, String>>,
+    /// Answers requests for the password, before any that the layers have.
+    #[napi(ts_type = "((question: Question) => void) | undefined")]
+    pub ask_password: Option<Function<'a, Question, ()>>,
+    /// Answers requests for the server that has to be the listener's.
+    #[napi(ts_type = "((question: Question) => void) | undefined")]
+    pub ask_server: Option<Function<'a, Question, ()>>,
+    /// How long to wait for what.
+    pub timings: ListenerTimings,
+}
+
+/// Attaches to the feed and starts the thread. The counters are unproven from this call on. `predecessor` is shut down,
+/// and its end waited for.
 #[napi(catch_unwind, ts_return_type = "ListenerHandle")]
-#[allow(clippy::too_many_arguments, reason = "one call from one place, and an object would say it all again")]
 pub fn start_listener(
     #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    hears_invalidations: bool,
-    layers: Vec<HashMap<String, String>>,
-    #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_password: Option<
-        Function<'_, Question, ()>,
-    >,
-    #[napi(ts_arg_type = "((question: Question) => void) | undefined | null")] ask_server: Option<
-        Function<'_, Question, ()>,
-    >,
-    timings: ListenerTimings,
+    options: StartOptions<'_>,
     #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
 ) -> Result<ListenerHandle> {
-    let ask = ask_password.map(question).transpose()?;
-    let ask_server = ask_server.map(question).transpose()?;
+    let ask_password = options.ask_password.map(question).transpose()?;
+    let ask_server = options.ask_server.map(question).transpose()?;
     let predecessor = predecessor.map(|handle| handle.listener.close());
     // Attached before anything can fail, so that a start that comes to nothing leaves the counters unproven.
     let observer = feed.attach();
     let started = (|| {
-        let mut settings = settings(layers, timings)?;
-        if let Some(ask) = ask {
+        let mut settings = settings(options.layers, options.timings)?;
+        if let Some(ask) = ask_password {
             settings = settings.asking_password(ask);
         }
         if let Some(ask) = ask_server {
             settings = settings.expecting(ask);
         }
-        let channel = hears_invalidations.then_some(payload::CHANNEL);
+        let channel = options.hears_invalidations.then_some(payload::CHANNEL);
         Listener::spawn(settings, channel, Arc::clone(&observer), predecessor)
     })();
     let listener = started.unwrap_or_else(|error| Listener::failed(observer, &error));

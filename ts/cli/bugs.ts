@@ -1,4 +1,4 @@
-/** A bug of PostgreSQL's that concerns those who LISTEN or NOTIFY. */
+/** A bug of PostgreSQL's that concerns LISTEN or NOTIFY. */
 export interface Bug {
   /** What happens, in plain words. */
   what: string

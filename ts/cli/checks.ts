@@ -34,7 +34,7 @@ interface Session {
 
 /** The median of more than this many milliseconds is worth a word: bumps come that late. */
 const SLOW_ECHO_MS = 250
-/** PostgreSQL itself warns in its log when half of the queue is taken; a queue that everybody reads is empty. */
+/** PostgreSQL itself warns in its log when half of the queue is taken; a queue that every listener reads is empty. */
 const QUEUE_WARNING = 0.1
 const QUEUE_PROBLEM = 0.9
 /** So many connections does a start take: one that stays, and one for the proof. */

@@ -1,7 +1,7 @@
 import { PgGenerationsError } from '../errors'
 import { diagnose } from './checks'
 import { printableJson } from './json'
-import { look } from './look'
+import { look } from './probe'
 import { renderReport } from './report'
 import type { DoctorReport } from './report'
 

@@ -6,7 +6,7 @@ const LONG_LOCK_S = 10
 /** A wait for a lock of strict mode ends after two seconds by default; what is shorter than this is everyday life. */
 const LONG_WAIT_S = 1
 
-/** Judges who holds the locks, for how long, and who waits. */
+/** Judges what holds the locks, for how long, and what waits. */
 export function checkLocks({
   holders,
   waiting,

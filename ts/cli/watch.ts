@@ -4,8 +4,8 @@ import type { ListenerEvent, PgGenerationsError } from 'pg-generations'
 import { messageOf } from '../errors'
 import { printable } from '../events'
 import { printableJson } from './json'
-import { render } from './line'
-import type { WatchLine } from './line'
+import { render } from './format'
+import type { WatchLine } from './format'
 
 /** How `watch` speaks, and of what. */
 export interface WatchOptions {

@@ -1,7 +1,7 @@
 import { tally } from '#binding'
 import type { ListenerHandle } from '#binding'
 
-import { resolveTimings } from '../deps'
+import { resolveTimings } from '../options'
 import { publish } from '../diagnostics'
 import { Dispatcher } from '../dispatcher'
 import { PgGenerationsError } from '../errors'
@@ -11,8 +11,8 @@ import { Lifecycle } from '../lifecycle'
 import { startOnConnection } from '../start'
 import { connectionStats } from '../stats'
 import { offerConnection } from './connections'
-import { checkSubscribe, readClientDeps } from './deps'
-import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './deps'
+import { checkSubscribe, readClientDeps } from './options'
+import type { NotificationClientDeps, NotificationHandler, SubscribeOptions, Subscription } from './options'
 import { warn } from './events'
 import type { NotificationClientEvent, NotificationClientStats } from './events'
 import { Subscriptions } from './subscriptions'
@@ -85,7 +85,7 @@ export class NotificationClient {
    * `onGap` says that some may be missing. What was committed shortly before may be delivered too.
    *
    * A handler that throws or rejects becomes an event, and the others are called all the same. Handlers of one channel
-   * share its LISTEN, which fails for all who wait for it. While the client reconnects, `subscribe()` waits for the
+   * share its LISTEN, which fails for all calls that wait for it. While the client reconnects, `subscribe()` waits for the
    * resync.
    *
    * The first handler of a channel costs a round trip, and so does the last to leave.

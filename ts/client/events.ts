@@ -7,7 +7,7 @@ import type { ConnectionStats } from '../stats'
 export interface Notification {
   /** The channel it was sent to. */
   channel: string
-  /** What was sent; empty if nothing was. Anyone who can connect to the database may have written it. */
+  /** What was sent; empty if nothing was. Every role that can connect to the database may have written it. */
   payload: string
   /** The process id of the server's backend that sent it. */
   processId: number

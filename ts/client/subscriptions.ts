@@ -14,7 +14,7 @@ import type { Dispatcher } from '../dispatcher'
 import { PgGenerationsError } from '../errors'
 import { TimeSlicer, weakly } from '../time-slicer'
 import type { Steps } from '../time-slicer'
-import type { NotificationHandler, SubscribeOptions, Subscription } from './deps'
+import type { NotificationHandler, SubscribeOptions, Subscription } from './options'
 import type { NotificationClientEvent } from './events'
 
 /** One channel, and all that share our subscription to it. */
@@ -87,7 +87,7 @@ export class Subscriptions {
     })
   }
 
-  /** Forgets everyone: nobody is called any more. */
+  /** Forgets all subscriptions: no handler is called any more. */
   clear(): void {
     for (const topic of this.#byChannel.values()) topic.subscribers.clear()
     this.#byChannel.clear()
@@ -104,7 +104,7 @@ export class Subscriptions {
 
   #join(connection: ListenerHandle, channel: string, limitMs: number): Topic {
     const topic = this.#byChannel.get(channel)
-    // One that has failed is no good any more, also before those who wait for it have been told.
+    // A subscription that has failed is not joined any more, even before its waiters have been told.
     if (topic && listenerState(topic.subscription).name !== 'stopped') return topic
     if (topic) this.#forget(topic)
     const number = this.#nextNumber

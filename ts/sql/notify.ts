@@ -68,7 +68,7 @@ export function withNotifications(
   const [channel, list] = [values.length + 1, values.length + 2]
   const own = returns(tokens)
   const change = `${sql.slice(0, end)}\n${own ? '' : 'RETURNING NULL'}`
-  // A query in a WITH that only reads runs as far as it is asked for, and a join may find that nobody asks. The number
+  // A query in a WITH that only reads runs as far as it is asked for, and a join may ask for nothing. The number
   // of rows to skip is always asked for: it is 0, and on the way to it every notification is sent.
   const sent = `pg_catalog.count(pg_catalog.pg_notify($${channel}, payload))`
   const skip = `SELECT 0 OPERATOR(pg_catalog.*) ${sent} ${FROM_LIST(list)}`

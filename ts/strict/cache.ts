@@ -1,6 +1,6 @@
 import { encodeGlobalInvalidation, encodeModuleInvalidation, encodeRealmInvalidation } from '../codec'
 import type { GenerationCounters } from '../counters'
-import { durationOf } from '../deps'
+import { durationOf } from '../options'
 import {
   PgGenerationsError,
   invalidArgument,

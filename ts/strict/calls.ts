@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-import { durationOf, isGiven } from '../deps'
+import { durationOf, isGiven } from '../options'
 import { PgGenerationsError, invalidArgument } from '../errors'
 import { Deadline, Expired, optionalSignal } from './deadline'
 import { lendClient, lenderOf } from './lending'

@@ -1,4 +1,4 @@
-import { isGiven } from '../deps'
+import { isGiven } from '../options'
 import { invalidArgument } from '../errors'
 
 /** Thrown by every wait of a call whose time is up or whose signal was aborted. */

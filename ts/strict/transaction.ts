@@ -160,7 +160,7 @@ export class Transaction {
     const saysWhy = !(failure instanceof Abandoned || failure instanceof LockTimeout)
     let isOurs
     try {
-      // After an error the token cannot be read, and nothing else can be done than to roll back, whoever began it.
+      // After an error the token cannot be read, and nothing else can be done than to roll back, whichever side began it.
       isOurs = await this.#isOurs().catch(
         (error: unknown) => isAborted(error) || Promise.reject(error as Error),
       )

@@ -1,4 +1,4 @@
-// Everybody who listens in JavaScript's process: what each does to start, and when it saw the latest notification.
+// The listeners in JavaScript's process: what each does to start, and when it saw the latest notification.
 //
 // Packages are loaded when they are needed: a process holds one contender and no other.
 import { TemplateKeyMaps } from './maps'

@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
-/// A connection to a server on this machine that trusts everybody.
+/// A connection to a server on this machine that trusts every client.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,

@@ -5,7 +5,7 @@ import { type BYSTANDER, CONTENDERS, type ContenderName, type Seen } from '../co
 import { Bare } from './bare'
 
 export const FLOOR = 'bare socket'
-/** The floor for whoever decodes payloads and bumps counters, as every contender does. */
+/** The floor for a process that decodes payloads and bumps counters, as every contender does. */
 export const FLOOR_WITH_COUNTERS = 'bare socket, counters'
 export type ListenerName = typeof FLOOR | typeof FLOOR_WITH_COUNTERS | ContenderName
 export const LISTENERS: readonly ListenerName[] = [FLOOR, FLOOR_WITH_COUNTERS, ...CONTENDERS]

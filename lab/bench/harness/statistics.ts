@@ -39,7 +39,7 @@ export function ratio<Name extends string>(
   )
 }
 
-/** In another order each time, so that nobody always comes after the same neighbour. */
+/** In another order each time, so that none always comes after the same neighbour. */
 export function shuffled<T>(values: readonly T[]): T[] {
   return values
     .map((value) => [Math.random(), value] as const)

@@ -1,4 +1,4 @@
-// docs/benchmarks.md and docs/sweeps.md, which are written by nobody else.
+// docs/benchmarks.md and docs/sweeps.md, which nothing else writes.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'

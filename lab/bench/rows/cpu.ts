@@ -70,7 +70,7 @@ export async function steadyCost<Name extends ListenerName>(
       const before = await receiver.cpu()
       await context.sender.pace(listener.url, count, interval, sql)
       await receiver.seen((listener.count += count))
-      // The first round is for everybody to warm up.
+      // The first round warms every contender up.
       if (round > 0) rounds[listener.name].push(((await receiver.cpu()) - before) / count)
     }
   }

@@ -139,7 +139,7 @@ async function measure(
         seen.get(name)!.push(between(sent, await listener.receiver.seen(++listener.count)))
       }
     }
-    // The first round is for everybody to warm up.
+    // The first round warms every contender up.
     if (round === 0) continue
     for (const name of LISTENERS) {
       for (const from of ['acknowledged', 'sent'] as const) {

@@ -1,7 +1,7 @@
 import { checkChannel } from '#binding'
 
 import type { ConnectionOptions } from '../connection'
-import { isGiven, readDeps } from '../deps'
+import { isGiven, readDeps } from '../options'
 import { invalidArgument, optionalFunction, requireOptions, requireString } from '../errors'
 import type { NotificationGap, NotificationClientEvent, Notification } from './events'
 

@@ -2,7 +2,7 @@ import { examine } from '#binding'
 import type { Findings } from '#binding'
 
 import { resolveConnection } from '../connection'
-import { resolveTimings } from '../deps'
+import { resolveTimings } from '../options'
 import { PgGenerationsError, messageOf } from '../errors'
 
 /** How often the doctor sends itself an echo. */

@@ -10,7 +10,7 @@ import type { ListenerEvent } from './events'
 
 /**
  * Generations that JavaScript keeps itself, such as a realm server's `CachingDefinitionLookup`. What a method throws, or
- * what a promise that it returns rejects with, becomes a `handler-error` event; nobody waits for such a promise.
+ * what a promise that it returns rejects with, becomes a `handler-error` event; such a promise is not waited for.
  */
 export interface DefinitionLookup {
   /** A module became stale. */
