@@ -176,13 +176,13 @@ describe('garbage collection', () => {
        }
        ;(async () => {
          let before
-         for (let round = 0; round < 60; round++) {
+         for (let round = 0; round < 36; round++) {
            if (!await collected([make()])) return console.log('kept')
            if (round === 10) before = process.memoryUsage.rss()
          }
-         // Kept, the last fifty would be 200 MB.
+         // Kept, the last 25 would be 100 MB.
          const grownMB = (process.memoryUsage.rss() - before) / 2 ** 20
-         console.log(grownMB < 100 ? 'collected' : 'grown by ' + grownMB + ' MB')
+         console.log(grownMB < 50 ? 'collected' : 'grown by ' + grownMB + ' MB')
        })()`,
     )
     assert.deepEqual(await printedBy(program), ['collected'])
