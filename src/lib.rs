@@ -13,6 +13,8 @@
 //! * [`error`]: one error for everything that can go wrong between a listener and its server.
 //! * `node`: the Node binding (cargo feature `node`): conversions only.
 
+#![warn(clippy::disallowed_methods)]
+
 pub mod error;
 pub mod feed;
 pub mod generations;

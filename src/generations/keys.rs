@@ -44,6 +44,43 @@ impl RealmKeys {
     }
 }
 
+/// The most URLs handled under one lock.
+pub(super) const BATCH: usize = 64;
+
+/// The keys of some URLs, computed before the lock is taken.
+pub(super) struct Batch {
+    keys: [u128; BATCH],
+    len: usize,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self { keys: [0; BATCH], len: 0 }
+    }
+
+    /// Replaces what the batch holds by the keys of the next modules.
+    pub(super) fn fill(
+        &mut self,
+        realm: &RealmKeys,
+        modules: &mut impl Iterator<Item = impl AsRef<str>>,
+    ) -> &[u128] {
+        self.len = 0;
+        for module in modules.take(BATCH) {
+            self.keys[self.len] = realm.module(module.as_ref());
+            self.len += 1;
+        }
+        self.keys()
+    }
+
+    pub(super) fn keys(&self) -> &[u128] {
+        &self.keys[..self.len]
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len == BATCH
+    }
+}
+
 /// Random bits from the source that seeds std's hash maps, which unlike asking the system has no failure to handle.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()

@@ -28,6 +28,7 @@ mod clock;
 mod keys;
 mod options;
 mod proof;
+mod scopes;
 mod shared;
 mod stamps;
 mod sync;
@@ -36,20 +37,16 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::clock::{Clock, NEVER_ISSUED, snapshot_from_f64};
-use self::keys::{Keys, RealmKeys};
+use self::keys::{Batch, Keys};
 pub use self::options::{CapacityError, DEFAULT_CAPACITY, MAX_CAPACITY, Options, OutOfMemory};
-use self::proof::Proof;
 pub use self::proof::{Attachment, ListenerGuard};
+use self::scopes::Scopes;
 pub use self::shared::SharedError;
-use self::stamps::Stamps;
 use self::sync::{AtomicU64, Mutex, Ordering};
 
 /// The bit of the [head word](GenerationCounters::head_word) that says the counters are unproven. The bits below
 /// it are the counters' latest stamp.
 pub const UNPROVEN: u64 = 1 << 63;
-
-/// The most URLs handled under one lock.
-const BATCH: usize = 64;
 
 /// What the counters know about the time since a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +66,9 @@ pub enum Verdict {
 /// All methods are callable from any thread, wait for no I/O and never panic. The costs given are without
 /// contention; a call may wait for another's handling of at most 64 URLs.
 pub struct GenerationCounters {
-    /// Written only while `state` is locked, always to `state.head()`.
+    /// Written only while `scopes` is locked, always to `scopes.head()`.
     head: AtomicU64,
-    state: Mutex<State>,
+    scopes: Mutex<Scopes>,
     keys: Keys,
     clock: &'static Clock,
 }
@@ -105,16 +102,8 @@ impl GenerationCounters {
     }
 
     fn try_with_clock(options: Options, clock: &'static Clock) -> Result<Self, OutOfMemory> {
-        let stamps = || Stamps::new(options.entries()).ok_or(OutOfMemory(options.capacity()));
-        let state = State {
-            clock,
-            latest: 0,
-            global: 0,
-            realms: stamps()?,
-            modules: stamps()?,
-            proof: Proof::new(options.requires_listener()),
-        };
-        Ok(Self { head: AtomicU64::new(state.head()), state: Mutex::new(state), keys: Keys::new(), clock })
+        let scopes = Scopes::new(options, clock)?;
+        Ok(Self { head: AtomicU64::new(scopes.head()), scopes: Mutex::new(scopes), keys: Keys::new(), clock })
     }
 
     /// Invalidates one module of a realm. Costs two hashes and a table look-up.
@@ -130,30 +119,19 @@ impl GenerationCounters {
         let mut modules = modules.into_iter();
         let mut batch = Batch::new();
         while !batch.fill(&realm, &mut modules).is_empty() {
-            self.update(|state| {
-                if batch.keys().len() > 1 {
-                    state.modules.warm(batch.keys());
-                }
-                for &key in batch.keys() {
-                    let stamp = state.draw();
-                    state.modules.stamp(key, stamp);
-                }
-            });
+            self.update(|scopes| scopes.bump_modules(batch.keys()));
         }
     }
 
     /// Invalidates every module of a realm. Costs a hash and a table look-up.
     pub fn bump_realm(&self, realm: &str) {
         let key = self.keys.realm(realm).realm();
-        self.update(|state| {
-            let stamp = state.draw();
-            state.realms.stamp(key, stamp);
-        });
+        self.update(|scopes| scopes.bump_realm(key));
     }
 
     /// Invalidates every module of every realm.
     pub fn bump_global(&self) {
-        self.update(State::bump_global);
+        self.update(Scopes::bump_global);
     }
 
     /// The clock now, to check against later. Costs one load.
@@ -165,17 +143,6 @@ impl GenerationCounters {
     /// but [`Verdict::Unchanged`].
     pub fn changed_since(&self, snapshot: u64, realm: &str, module: &str) -> bool {
         self.check(snapshot, realm, module) != Verdict::Unchanged
-    }
-
-    /// Whether any of several modules may have been invalidated since `snapshot`: whether
-    /// [`check_any`](Self::check_any) says anything but [`Verdict::Unchanged`].
-    pub fn changed_since_any(
-        &self,
-        snapshot: u64,
-        realm: &str,
-        modules: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> bool {
-        self.check_any(snapshot, realm, modules) != Verdict::Unchanged
     }
 
     /// What is known about a module since `snapshot`. A snapshot that the clock never issued is
@@ -222,7 +189,7 @@ impl GenerationCounters {
         let mut batch = Batch::new();
         loop {
             batch.fill(&realm, &mut modules);
-            let verdict = self.state.lock().check(snapshot, realm.realm(), batch.keys());
+            let verdict = self.scopes.lock().check(snapshot, realm.realm(), batch.keys());
             if verdict != Verdict::Unchanged || !batch.is_full() {
                 return verdict;
             }
@@ -237,36 +204,36 @@ impl GenerationCounters {
     /// The module's own generation, or the floor of modules if the module is unknown. Never decreases.
     pub fn module_generation(&self, realm: &str, module: &str) -> u64 {
         let key = self.keys.realm(realm).module(module);
-        self.state.lock().modules.get(key)
+        self.scopes.lock().modules.get(key)
     }
 
     /// The realm's own generation, or the floor of realms if the realm is unknown. Never decreases.
     pub fn realm_generation(&self, realm: &str) -> u64 {
         let key = self.keys.realm(realm).realm();
-        self.state.lock().realms.get(key)
+        self.scopes.lock().realms.get(key)
     }
 
     /// The generation of everything. Never decreases.
     pub fn global_generation(&self) -> u64 {
-        self.state.lock().global
+        self.scopes.lock().global
     }
 
     /// From here on the counters are unproven unless an attached listener listens, as if they had been made
     /// [so](Options::with_required_listener). For good.
     pub fn require_listener(&self) {
-        self.update(|state| state.proof.require());
+        self.update(|scopes| scopes.proof.require());
     }
 
     /// Puts a listener in charge: from here on the counters are unproven unless it, and every other attached
     /// listener, is [listening](ListenerGuard::listening).
     pub fn attach(self: &Arc<Self>) -> ListenerGuard {
-        let id = self.update(|state| state.proof.attach());
+        let id = self.update(|scopes| scopes.proof.attach());
         ListenerGuard::new(self, id)
     }
 
     /// Whether a listener is in charge that was never [started](ListenerGuard::starting).
     pub fn awaits_start(&self) -> bool {
-        self.state.lock().proof.awaits_start()
+        self.scopes.lock().proof.awaits_start()
     }
 
     /// The word that a check reads first, for readers that share memory instead of calling: the counters' latest
@@ -288,14 +255,14 @@ impl GenerationCounters {
         self.head.load(Ordering::Acquire)
     }
 
-    /// Changes the state, and the head word with it, as one step.
-    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock();
-        let result = change(&mut state);
+    /// Changes the scopes, and the head word with it, as one step.
+    fn update<T>(&self, change: impl FnOnce(&mut Scopes) -> T) -> T {
+        let mut scopes = self.scopes.lock();
+        let result = change(&mut scopes);
         // Still under the lock. So the word never goes back, and whoever has seen a stamp under the lock finds it
         // in the word as well: no check calls unchanged what its caller has already seen to have changed.
         // Release, for the acquire in `head`.
-        self.head.store(state.head(), Ordering::Release);
+        self.head.store(scopes.head(), Ordering::Release);
         result
     }
 }
@@ -313,73 +280,5 @@ impl fmt::Debug for GenerationCounters {
             .field("latest", &(head & !UNPROVEN))
             .field("proven", &(head & UNPROVEN == 0))
             .finish_non_exhaustive()
-    }
-}
-
-/// What the lock protects.
-struct State {
-    clock: &'static Clock,
-    /// The last stamp drawn, and so the greatest.
-    latest: u64,
-    global: u64,
-    realms: Stamps,
-    modules: Stamps,
-    proof: Proof,
-}
-
-impl State {
-    /// The next stamp. Drawn under the lock, so that stamps are stored in the order they are drawn: the later of
-    /// two racing bumps of a scope also stores last, and a scope's last stamp is its greatest.
-    fn draw(&mut self) -> u64 {
-        self.latest = self.clock.draw();
-        self.latest
-    }
-
-    fn bump_global(&mut self) {
-        self.global = self.draw();
-    }
-
-    fn head(&self) -> u64 {
-        if self.proof.holds() { self.latest } else { self.latest | UNPROVEN }
-    }
-
-    fn check(&self, snapshot: u64, realm: u128, modules: &[u128]) -> Verdict {
-        if !self.proof.holds() {
-            return Verdict::Unproven;
-        }
-        let changed = self.global > snapshot
-            || self.realms.get(realm) > snapshot
-            || modules.iter().any(|&module| self.modules.get(module) > snapshot);
-        if changed { Verdict::Changed } else { Verdict::Unchanged }
-    }
-}
-
-/// The keys of some URLs, computed before the lock is taken.
-struct Batch {
-    keys: [u128; BATCH],
-    len: usize,
-}
-
-impl Batch {
-    fn new() -> Self {
-        Self { keys: [0; BATCH], len: 0 }
-    }
-
-    /// Replaces what the batch holds by the keys of the next modules.
-    fn fill(&mut self, realm: &RealmKeys, modules: &mut impl Iterator<Item = impl AsRef<str>>) -> &[u128] {
-        self.len = 0;
-        for module in modules.take(BATCH) {
-            self.keys[self.len] = realm.module(module.as_ref());
-            self.len += 1;
-        }
-        self.keys()
-    }
-
-    fn keys(&self) -> &[u128] {
-        &self.keys[..self.len]
-    }
-
-    fn is_full(&self) -> bool {
-        self.len == BATCH
     }
 }

@@ -11,7 +11,7 @@ pub const MAX_CAPACITY: usize = 1 << 24;
 /// How counters are made; valid by construction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    capacity: u32,
+    pub(super) capacity: u32,
     require_listener: bool,
 }
 
@@ -58,10 +58,6 @@ impl Options {
     /// Whether the counters are unproven from birth.
     pub fn requires_listener(&self) -> bool {
         self.require_listener
-    }
-
-    pub(super) fn entries(&self) -> u32 {
-        self.capacity
     }
 }
 

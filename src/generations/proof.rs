@@ -24,7 +24,7 @@ impl ListenerGuard {
 
     /// The listener is started: it is not forgotten.
     pub fn starting(&self) {
-        self.attachment.update(|state, id| state.proof.set_started(id));
+        self.attachment.update(|scopes, id| scopes.proof.set_started(id));
     }
 
     /// From here on every invalidation will be heard. To be called once LISTEN is in force, never before.
@@ -35,9 +35,9 @@ impl ListenerGuard {
     pub fn listening(&self) {
         // The gap ends with the draw of the global stamp. A snapshot from the instant between that and the end of
         // this call counts as one from after the gap, and is: LISTEN has been in force since before.
-        self.attachment.update(|state, id| {
-            if state.proof.set_listening(id, true) {
-                state.bump_global();
+        self.attachment.update(|scopes, id| {
+            if scopes.proof.set_listening(id, true) {
+                scopes.bump_global();
             }
         });
     }
@@ -45,8 +45,8 @@ impl ListenerGuard {
     /// From here on invalidations may be missed: the counters are unproven. Does nothing after
     /// [`ListenerGuard::leave`].
     pub fn lost(&self) {
-        self.attachment.update(|state, id| {
-            state.proof.set_listening(id, false);
+        self.attachment.update(|scopes, id| {
+            scopes.proof.set_listening(id, false);
         });
     }
 
@@ -88,11 +88,11 @@ impl Attachment {
     /// again, the global generation is bumped in the same step. Otherwise nobody is left who hears, and the
     /// counters are unproven until some attached listener listens.
     pub fn leave(&self) {
-        self.update(|state, id| {
-            let held = state.proof.holds();
-            state.proof.detach(id);
-            if state.proof.holds() && !held {
-                state.bump_global();
+        self.update(|scopes, id| {
+            let held = scopes.proof.holds();
+            scopes.proof.detach(id);
+            if scopes.proof.holds() && !held {
+                scopes.bump_global();
             }
         });
     }
@@ -100,12 +100,12 @@ impl Attachment {
     /// Whether the listener is still in charge, and there are counters to be in charge of.
     pub fn holds(&self) -> bool {
         let counters = self.counters.upgrade();
-        counters.is_some_and(|counters| counters.state.lock().proof.has(self.id))
+        counters.is_some_and(|counters| counters.scopes.lock().proof.has(self.id))
     }
 
-    fn update(&self, change: impl FnOnce(&mut super::State, u64)) {
+    fn update(&self, change: impl FnOnce(&mut super::Scopes, u64)) {
         if let Some(counters) = self.counters.upgrade() {
-            counters.update(|state| change(state, self.id));
+            counters.update(|scopes| change(scopes, self.id));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use zerocopy::FromZeros;
 
-use super::BATCH;
+use super::keys::BATCH;
 
 /// No entry. Entry 0 is the list's sentinel, so that zeroed memory is an empty index and an empty list.
 const NONE: u32 = 0;
@@ -170,37 +170,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn an_unknown_key_reads_as_zero_until_something_is_forgotten() {
-        let mut table = Stamps::new(2).expect("memory");
-        assert_eq!(table.get(7), 0);
-        table.stamp(1, 10);
-        table.stamp(2, 20);
-        assert_eq!([table.get(1), table.get(2), table.get(7)], [10, 20, 0]);
-    }
-
-    #[test]
-    fn the_oldest_stamp_is_forgotten_first_and_becomes_the_floor() {
-        let mut table = Stamps::new(2).expect("memory");
-        table.stamp(1, 10);
-        table.stamp(2, 20);
-        table.stamp(1, 30);
-        table.stamp(3, 40);
-        assert_eq!([table.get(1), table.get(2), table.get(3), table.get(7)], [30, 20, 40, 20]);
-        table.stamp(2, 50);
-        assert_eq!([table.get(1), table.get(2), table.get(3), table.get(7)], [30, 50, 40, 30]);
-    }
-
-    #[test]
-    fn a_table_of_one_holds_the_last_key() {
-        let mut table = Stamps::new(1).expect("memory");
-        for stamp in 1..=100 {
-            table.stamp(u128::from(stamp % 3), stamp);
-            assert_eq!(table.get(u128::from(stamp % 3)), stamp);
-            assert_eq!(table.floor, stamp - 1);
-        }
-    }
 
     /// What a table says, the slow and obvious way: all stamps in order, only the last `capacity` keys known.
     #[derive(Default)]

@@ -1,4 +1,5 @@
 //! Timers of the listener's thread, which knows them when it sleeps [past the runtime](super::park).
+#![allow(clippy::disallowed_methods)]
 
 use std::cell::RefCell;
 use std::time::Duration;

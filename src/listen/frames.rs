@@ -4,7 +4,7 @@ use std::mem;
 
 use tokio::io::ReadBuf;
 
-use super::authentication::Methods;
+use super::connect::Methods;
 use crate::error::Error;
 
 /// The longest notification there can be, and how much is read at a time. PostgreSQL's payloads end below 8,000 bytes, or

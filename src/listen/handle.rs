@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::actor::{Command, FIRST, Request};
 use super::connect::Settings;
-use super::desk::{Command, FIRST, Request};
 use super::event::{SharedObserver, State};
 use super::fence::Fence;
 use super::sql::check_channel;

@@ -5,12 +5,11 @@ use std::time::Duration;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::connect::{Settings, Target};
+use super::connect::{Connector, Settings, Target, Verified};
 use super::deadlines::timeout;
 use super::dial::{Address, dial, resolve};
 use super::lineage::{Lineage, Position};
 use super::reader::{Deaf, Reader};
-use super::tls::{Connector, Verified};
 use super::{sql, thread};
 use crate::error::Error;
 

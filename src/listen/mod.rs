@@ -5,10 +5,9 @@
 //!
 //! The thread is an actor: a [`Listener`] sends it commands and gets [`Reply`]s, and all state is the thread's.
 
-mod authentication;
+mod actor;
 mod connect;
 mod deadlines;
-mod desk;
 mod dial;
 mod event;
 mod fence;
@@ -26,16 +25,12 @@ mod subscriptions;
 mod supervisor;
 mod tap;
 mod thread;
-mod timings;
-mod tls;
 mod waiter;
 
-pub use self::connect::{Answer, Ask, Conninfo, Settings, keywords};
+pub use self::connect::{Ask, Conninfo, Settings, Timings, Verified, keywords};
 pub use self::event::{Event, Observer, SharedObserver, State};
 pub use self::fence::{Covers, Fence, InGap};
 pub use self::handle::Listener;
-pub use self::probe::{Fact, Findings, examine};
+pub use self::probe::{ProbeFact, ProbeFindings, examine};
 pub use self::sql::{IDENTITY, check_channel};
-pub use self::timings::Timings;
-pub use self::tls::Verified;
 pub use self::waiter::Reply;

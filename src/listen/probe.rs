@@ -7,18 +7,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::connect::Settings;
+use super::connect::{Settings, Verified};
 use super::lineage::Lineage;
 use super::login::{Login, limited};
 use super::reader::Deaf;
 use super::session::Session;
 use super::thread::{self, panic_text};
-use super::tls::Verified;
 use crate::error::Error;
 
 /// What was found, as far as it went.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub struct ProbeFindings {
     /// Where the server is; `None` if no session came about.
     pub address: Option<String>,
     /// What was checked of the server, if the connection is over TLS: the fact `tls` says so.
@@ -26,7 +25,7 @@ pub struct Findings {
     /// Which server it is, see [`IDENTITY`](super::IDENTITY); `None` if it does not say.
     pub server: Option<String>,
     /// What the server says of itself.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<ProbeFact>,
     /// Whether LISTEN was proven.
     pub listens: bool,
     /// How long each echo took.
@@ -45,10 +44,10 @@ pub fn examine(
     settings: Settings,
     channels: Vec<String>,
     echoes: u32,
-    reply: impl FnOnce(Findings) + Send + 'static,
+    reply: impl FnOnce(ProbeFindings) + Send + 'static,
 ) -> Result<(), Error> {
     thread::spawn(move || {
-        let mut findings = Findings::default();
+        let mut findings = ProbeFindings::default();
         let look = AssertUnwindSafe(|| look(&settings, &channels, echoes, &mut findings));
         let outcome = catch_unwind(look).unwrap_or_else(|panic| Err(Error::Panic(panic_text(&*panic))));
         findings.failure = outcome.err();
@@ -57,7 +56,12 @@ pub fn examine(
     .map(drop)
 }
 
-fn look(settings: &Settings, channels: &[String], echoes: u32, findings: &mut Findings) -> Result<(), Error> {
+fn look(
+    settings: &Settings,
+    channels: &[String],
+    echoes: u32,
+    findings: &mut ProbeFindings,
+) -> Result<(), Error> {
     let look = async {
         let login = Login::connect(settings, &mut Lineage::default()).await?;
         findings.address = Some(login.server.address.to_string());
@@ -76,7 +80,7 @@ async fn examine_session(
     settings: &Settings,
     channels: &[String],
     echoes: u32,
-    findings: &mut Findings,
+    findings: &mut ProbeFindings,
 ) -> Result<(), Error> {
     // Asked first, so that they are there where LISTEN fails.
     for (name, query) in QUESTIONS {
@@ -88,7 +92,7 @@ async fn examine_session(
             Err(error) if error.sql_state().is_some() => Err(error),
             Err(error) => return Err(error),
         };
-        findings.facts.push(Fact { name, answer });
+        findings.facts.push(ProbeFact { name, answer });
     }
     session.listen(settings, channels.iter().cloned().collect(), &Deaf).await?;
     findings.listens = true;
@@ -100,7 +104,7 @@ async fn examine_session(
 
 /// One answer of a server.
 #[derive(Debug, Clone)]
-pub struct Fact {
+pub struct ProbeFact {
     /// What was asked.
     pub name: &'static str,
     /// The answer in JSON; `None` where there is nothing of the kind, such as TLS on a connection in plain text.

@@ -12,13 +12,12 @@ use tokio::task::unconstrained;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Connection};
 
-use super::authentication::Methods;
+use super::connect::{Handshake, Methods};
 use super::dial::Socket;
 use super::event::{Event, Observer};
 use super::frames::Notification;
 use super::park::{self, Direct};
 use super::tap::{Tap, Upgrade};
-use super::tls::Handshake;
 use crate::error::Error;
 
 /// A connection, as far as it is read.

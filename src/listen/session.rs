@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::actor::{Actor, Work};
 use super::connect::Settings;
 use super::deadlines::{sleep_until, timeout, timeout_at};
-use super::desk::{Desk, Work};
 use super::event::{Event, Observer};
 use super::fence::Covers;
 use super::login::{Login, limited, send_once};
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Listens until the connection is lost, which is the only way this ends. Meanwhile does what is asked of it.
-    pub async fn run(&mut self, settings: &Settings, desk: &RefCell<Desk>) -> Result<Infallible, Error> {
+    pub async fn run(&mut self, settings: &Settings, actor: &RefCell<Actor>) -> Result<Infallible, Error> {
         self.login.reader.park_from_now_on();
         let (interval, limit) = (settings.timings.heartbeat_interval, settings.timings.heartbeat_timeout);
         // When the latest echo that came back was sent, not when it came back: it proves nothing of what was committed
@@ -119,18 +119,18 @@ impl Session {
                     tokio::select! {
                         biased;
                         () = &mut due => Work::Heartbeat,
-                        work = Desk::work(desk, &self.present) => work,
+                        work = Actor::work(actor, &self.present) => work,
                     }
                 };
-                match self.login.reader.during(desk, work).await? {
-                    Work::Fence(Covers::Acknowledged) => self.round_trip(limit, desk).await?,
-                    Work::Channel(command) => self.obey(command, limit, desk).await?,
+                match self.login.reader.during(actor, work).await? {
+                    Work::Fence(Covers::Acknowledged) => self.round_trip(limit, actor).await?,
+                    Work::Channel(command) => self.obey(command, limit, actor).await?,
                     Work::Fence(Covers::Released) | Work::Heartbeat => break,
                 }
             }
             let sent = Instant::now();
             // After a freeze or a slow echo there is less time left than an echo may take, or none.
-            timeout_at(proven + interval + limit, self.heartbeat(limit, desk))
+            timeout_at(proven + interval + limit, self.heartbeat(limit, actor))
                 .await
                 .unwrap_or(Err(Error::HeartbeatTimeout { limit }))?;
             proven = sent;
@@ -139,13 +139,13 @@ impl Session {
 
     /// One heartbeat: an echo within the deadline, or proof of another kind that the connection delivers. It lets
     /// the fences through that were asked for before it.
-    async fn heartbeat(&mut self, limit: Duration, desk: &RefCell<Desk>) -> Result<(), Error> {
-        let asked = desk.borrow().fences.mark();
-        match self.echo(desk, limit).await {
+    async fn heartbeat(&mut self, limit: Duration, actor: &RefCell<Actor>) -> Result<(), Error> {
+        let asked = actor.borrow().fences.mark();
+        match self.echo(actor, limit).await {
             Ok(round_trip) => {
                 let echo = Event::Echo { round_trip, at: SystemTime::now() };
-                desk.borrow_mut().subscriptions.tell(echo);
-                desk.borrow_mut().fences.pass(asked, Covers::Released);
+                actor.borrow_mut().subscriptions.tell(echo);
+                actor.borrow_mut().fences.pass(asked, Covers::Released);
                 Ok(())
             }
             // NOTIFY takes a lock that is held through another's commit, perhaps for long. Our lock_timeout let go of
@@ -153,14 +153,14 @@ impl Session {
             // can wait for the next heartbeat, unless there is a fence that needs it: a backend that waits for the
             // lock delivers nothing meanwhile.
             Err(error) if error.sql_state() == Some("55P03") => {
-                desk.borrow_mut().fences.pass(asked, Covers::Acknowledged);
+                actor.borrow_mut().fences.pass(asked, Covers::Acknowledged);
                 Ok(())
             }
             // The server's notification queue is full. Not our connection's fault, and no reason to leave it.
             Err(error) if is_queue_full(&error) => {
-                desk.borrow_mut().fences.pass(asked, Covers::Acknowledged);
-                desk.borrow_mut().fences.fail(asked, error);
-                self.look_for_room(limit, desk).await
+                actor.borrow_mut().fences.pass(asked, Covers::Acknowledged);
+                actor.borrow_mut().fences.fail(asked, error);
+                self.look_for_room(limit, actor).await
             }
             Err(error) => Err(error),
         }
@@ -180,31 +180,31 @@ impl Session {
         &mut self,
         command: ChannelCommand,
         limit: Duration,
-        desk: &RefCell<Desk>,
+        actor: &RefCell<Actor>,
     ) -> Result<(), Error> {
         match command {
             ChannelCommand::Listen(channel) => {
                 match self
-                    .say(&sql::listen([channel.as_str()], self.login.reader.encoding()), limit, desk)
+                    .say(&sql::listen([channel.as_str()], self.login.reader.encoding()), limit, actor)
                     .await
                 {
                     Ok(()) => {
-                        desk.borrow_mut().settle(&channel);
+                        actor.borrow_mut().settle(&channel);
                         self.present.insert(channel);
                     }
                     // The server's own word on this channel; the session goes on.
                     Err(error @ (Error::Server(_) | Error::PermissionDenied(_))) => {
-                        desk.borrow_mut().subscriptions.refused(&channel, &error);
+                        actor.borrow_mut().subscriptions.refused(&channel, &error);
                     }
                     Err(error) => return Err(error),
                 }
             }
             ChannelCommand::Unlisten(channel) => {
-                self.say(&sql::unlisten(&channel, self.login.reader.encoding()), limit, desk).await?;
+                self.say(&sql::unlisten(&channel, self.login.reader.encoding()), limit, actor).await?;
                 self.present.remove(&channel);
-                desk.borrow_mut().subscriptions.left(&channel);
+                actor.borrow_mut().subscriptions.left(&channel);
             }
-            ChannelCommand::Settle(channel) => desk.borrow_mut().settle(&channel),
+            ChannelCommand::Settle(channel) => actor.borrow_mut().settle(&channel),
         }
         Ok(())
     }
@@ -215,10 +215,10 @@ impl Session {
     }
 
     /// A round trip that sends nothing to anybody, for the fences that it is enough for.
-    async fn round_trip(&mut self, limit: Duration, desk: &RefCell<Desk>) -> Result<(), Error> {
-        let asked = desk.borrow().fences.mark();
-        self.say(sql::NOTHING, limit, desk).await?;
-        desk.borrow_mut().fences.pass(asked, Covers::Acknowledged);
+    async fn round_trip(&mut self, limit: Duration, actor: &RefCell<Actor>) -> Result<(), Error> {
+        let asked = actor.borrow().fences.mark();
+        self.say(sql::NOTHING, limit, actor).await?;
+        actor.borrow_mut().fences.pass(asked, Covers::Acknowledged);
         Ok(())
     }
 

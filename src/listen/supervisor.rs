@@ -12,9 +12,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
+use super::actor::{Actor, Life, Request};
 use super::connect::Settings;
 use super::deadlines::{sleep, timeout_at};
-use super::desk::{Desk, Life, Request};
 use super::event::Event;
 use super::lineage::Lineage;
 use super::login::Login;
@@ -29,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 pub(super) struct Supervisor {
     requests: UnboundedReceiver<Request>,
-    desk: RefCell<Desk>,
+    actor: RefCell<Actor>,
     sessions: Sessions,
 }
 
@@ -51,19 +51,19 @@ impl Supervisor {
         let pauses = pauses(settings.timings.reconnect_max_delay);
         let (current, lineage, failed, last_failure) = (None, Lineage::default(), 0, None);
         let sessions = Sessions { settings, current, lineage, failed, last_failure, pauses };
-        Self { requests, desk: RefCell::new(Desk::new(first, deadline)), sessions }
+        Self { requests, actor: RefCell::new(Actor::new(first, deadline)), sessions }
     }
 
     pub fn run(mut self) {
         if let Err(hopeless) = guarded(|| self.listen_for_ever()).and_then(|outcome| outcome) {
             // There is nothing left to do if an observer panics even now; the answers are given all the same.
-            let _ = guarded(|| self.desk.borrow_mut().end(&hopeless));
+            let _ = guarded(|| self.actor.borrow_mut().end(&hopeless));
         }
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
-            let _ = guarded(|| self.desk.borrow_mut().take(request));
+            let _ = guarded(|| self.actor.borrow_mut().take(request));
         }
-        let _ = guarded(|| self.desk.borrow_mut().subscriptions.end_all());
+        let _ = guarded(|| self.actor.borrow_mut().subscriptions.end_all());
     }
 
     /// One session after another, until it is told to end or, at the start, until it is hopeless.
@@ -78,25 +78,26 @@ impl Supervisor {
     }
 
     fn sessions(&mut self, runtime: &Runtime) -> Result<(), Error> {
-        let Self { requests, desk, sessions } = self;
+        let Self { requests, actor, sessions } = self;
         loop {
             // A panic is a loss like any other: it ends the session, not the listener.
             let ended =
-                guarded(|| runtime.block_on(with_bell(attended(desk, requests, sessions.session(desk)))));
+                guarded(|| runtime.block_on(with_bell(attended(actor, requests, sessions.session(actor)))));
             let error = match ended {
                 Ok(None) => return Ok(()),
                 // Nor does it undo what it comes from.
-                Err(_) if matches!(desk.borrow().life, Life::Ending(_)) => return Ok(()),
+                Err(_) if matches!(actor.borrow().life, Life::Ending(_)) => return Ok(()),
                 Ok(Some(Err(error))) | Err(error) => error,
             };
             sessions.current = None;
             // Nor does a panic of an observer that is told of it.
-            let pause = match guarded(|| sessions.after(&error, desk)) {
+            let pause = match guarded(|| sessions.after(&error, actor)) {
                 Ok(pause) => pause?,
                 Err(_) => sessions.pause(),
             };
-            let paused = guarded(|| runtime.block_on(async { attended(desk, requests, sleep(pause)).await }));
-            if matches!(paused, Ok(None)) || matches!(desk.borrow().life, Life::Ending(_)) {
+            let paused =
+                guarded(|| runtime.block_on(async { attended(actor, requests, sleep(pause)).await }));
+            if matches!(paused, Ok(None)) || matches!(actor.borrow().life, Life::Ending(_)) {
                 return Ok(());
             }
         }
@@ -105,15 +106,15 @@ impl Supervisor {
 
 impl Sessions {
     /// One session from its first packet to its loss.
-    async fn session(&mut self, desk: &RefCell<Desk>) -> Result<Infallible, Error> {
-        let start = match desk.borrow().life {
+    async fn session(&mut self, actor: &RefCell<Actor>) -> Result<Infallible, Error> {
+        let start = match actor.borrow().life {
             Life::Starting { deadline } => Some(deadline),
             _ => None,
         };
         let set_up = async {
             let login = Login::connect(&self.settings, &mut self.lineage).await?;
-            let channels = desk.borrow().subscriptions.kept();
-            self.current.insert(Session::new(login)).listen(&self.settings, channels, desk).await
+            let channels = actor.borrow().subscriptions.kept();
+            self.current.insert(Session::new(login)).listen(&self.settings, channels, actor).await
         };
         match start {
             Some(deadline) => {
@@ -126,19 +127,19 @@ impl Sessions {
             None => set_up.await?,
         }
         let session = self.current.as_mut().ok_or(Error::ConnectionClosed)?;
-        desk.borrow_mut().listening(session.login.backend_pid, session.login.identity.as_deref());
+        actor.borrow_mut().listening(session.login.backend_pid, session.login.identity.as_deref());
         self.failed = 0;
         self.last_failure = None;
-        session.run(&self.settings, desk).await
+        session.run(&self.settings, actor).await
     }
 
     /// Tells of the end of a session or of an attempt, and says how long to pause before the next; or that there is
     /// no point in one.
-    fn after(&mut self, error: &Error, desk: &RefCell<Desk>) -> Result<Duration, Error> {
+    fn after(&mut self, error: &Error, actor: &RefCell<Actor>) -> Result<Duration, Error> {
         let now = Instant::now();
-        let mut desk = desk.borrow_mut();
-        if let Life::Listening { since, .. } = desk.life {
-            desk.lost(error);
+        let mut actor = actor.borrow_mut();
+        if let Life::Listening { since, .. } = actor.life {
+            actor.lost(error);
             // A session that ends as soon as it is set up must not make us hammer the server.
             let cap = self.settings.timings.reconnect_max_delay;
             if now - since > cap {
@@ -148,14 +149,14 @@ impl Sessions {
         }
         self.failed += 1;
         let pause = self.pause();
-        if let Life::Starting { deadline } = desk.life
+        if let Life::Starting { deadline } = actor.life
             && (!error.may_heal() || now + pause >= deadline)
         {
             return Err(error.clone());
         }
         self.last_failure = Some(error.clone());
         if self.failed.is_power_of_two() {
-            desk.subscriptions.tell(Event::Retrying { attempt: self.failed, error });
+            actor.subscriptions.tell(Event::Retrying { attempt: self.failed, error });
         }
         Ok(pause)
     }
@@ -168,13 +169,13 @@ impl Sessions {
 /// Does `work`, and meanwhile takes commands and keeps deadlines, also when the work does all that a task may do at a
 /// time. `None` if it is told to end.
 async fn attended<T>(
-    desk: &RefCell<Desk>,
+    actor: &RefCell<Actor>,
     requests: &mut UnboundedReceiver<Request>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
         biased;
-        () = unconstrained(Desk::attend(desk, requests)) => None,
+        () = unconstrained(Actor::attend(actor, requests)) => None,
         output = work => Some(output),
     }
 }
@@ -203,7 +204,7 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
     use tokio::task::consume_budget;
 
-    use super::super::desk::Command;
+    use super::super::actor::Command;
     use super::super::fence::{Covers, Fence, InGap};
     use super::super::reader::Deaf;
     use super::super::state::SubscriptionState;
@@ -215,7 +216,7 @@ mod tests {
     fn deadlines_are_kept_whatever_the_work_does() {
         let state = Arc::new(SubscriptionState::new(0, Arc::new(Deaf)));
         let first = Subscription::new(None, Arc::clone(&state), Phase::Kept);
-        let desk = RefCell::new(Desk::new(first, Instant::now()));
+        let actor = RefCell::new(Actor::new(first, Instant::now()));
         let (sender, mut requests) = unbounded_channel();
         let (told, receiver) = std::sync::mpsc::channel();
         let fence =
@@ -235,7 +236,7 @@ mod tests {
                 consume_budget().await;
             }
         };
-        let outcome = with_runtime(|runtime| runtime.block_on(attended(&desk, &mut requests, busy)));
+        let outcome = with_runtime(|runtime| runtime.block_on(attended(&actor, &mut requests, busy)));
         assert!(matches!(outcome.expect("a runtime"), Some(Err(Error::FenceTimeout { .. }))));
     }
 

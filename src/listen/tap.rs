@@ -12,10 +12,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::authentication::Methods;
+use super::connect::{Handshake, Methods};
 use super::dial::{Socket, Stream};
 use super::frames::{Frames, Notification};
-use super::tls::Handshake;
 use crate::error::Error;
 
 /// One stream, shared by its reader and tokio-postgres within one thread.

@@ -7,10 +7,10 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::feed::FeedHandle;
-use super::listener::{Handle, ListenerHandle};
-use super::values::{Weak, ms};
+use super::listener::{AnsweringListener, ListenerHandle};
+use super::values::{WeakCallback, ms};
 use crate::listen;
-use crate::queue::{Mail, Message, NotificationQueue};
+use crate::queue::{Content, Delivery, NotificationQueue};
 
 type NotificationQueueHandle = External<Arc<NotificationQueue>>;
 
@@ -21,12 +21,12 @@ pub fn check_channel(name: String) -> Option<String> {
 }
 
 /// Makes the queue of one `NotificationClient`. `wake` is called, from the event loop, when there is something to take.
-#[napi(catch_unwind, ts_return_type = "NotificationQueueHandle")]
+#[napi(catch_unwind)]
 pub fn create_notification_queue(
     max_bytes: f64,
     wake: Function<'_, (), ()>,
 ) -> Result<NotificationQueueHandle> {
-    let wake: Weak<()> = wake.build_threadsafe_function().weak::<true>().build()?;
+    let wake: WeakCallback<()> = wake.build_threadsafe_function().weak::<true>().build()?;
     // The call fails only when the environment is going away, and then nothing is left to wake.
     let queue = NotificationQueue::new(max_bytes as usize, move || {
         wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -36,21 +36,21 @@ pub fn create_notification_queue(
 
 /// Subscribes to a channel on the connection of `client`; gives up after `limit_ms`. What arrives comes to the queue
 /// under `number`, and answers come through `feed`.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
+#[napi(catch_unwind)]
 pub fn subscribe(
-    #[napi(ts_arg_type = "ListenerHandle")] client: &ListenerHandle,
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    #[napi(ts_arg_type = "NotificationQueueHandle")] queue: &NotificationQueueHandle,
+    client: &ListenerHandle,
+    feed: &FeedHandle,
+    queue: &NotificationQueueHandle,
     number: u32,
     channel: String,
     limit_ms: f64,
 ) -> Result<ListenerHandle> {
-    Ok(Handle::new(client.subscribe(&channel, queue.slot(number), limit_ms)?, feed))
+    Ok(AnsweringListener::new(client.subscribe(&channel, queue.slot(number), limit_ms)?, feed))
 }
 
 /// Something for the handlers of one subscription: a notification, or, with a reason, that some were not heard.
 #[napi(object_from_js = false, discriminant = "reason", discriminant_case = "lowercase")]
-pub enum MailItem {
+pub enum DeliveryItem {
     /// A notification arrived.
     Notification { subscription: u32, payload: String, process_id: i32 },
     /// Nothing was heard for a while.
@@ -59,30 +59,27 @@ pub enum MailItem {
     Overflow { subscription: u32, dropped: f64 },
 }
 
-impl From<Mail> for MailItem {
-    fn from(Mail { subscription, message }: Mail) -> Self {
-        match message {
-            Message::Notification { payload, process_id } => {
+impl From<Delivery> for DeliveryItem {
+    fn from(Delivery { subscription, content }: Delivery) -> Self {
+        match content {
+            Content::Notification { payload, process_id } => {
                 Self::Notification { subscription, payload, process_id }
             }
-            Message::Gap(gap) => Self::Reconnected { subscription, gap_ms: ms(gap) },
-            Message::Overflow(dropped) => Self::Overflow { subscription, dropped: dropped as f64 },
+            Content::Gap(gap) => Self::Reconnected { subscription, gap_ms: ms(gap) },
+            Content::Overflow(dropped) => Self::Overflow { subscription, dropped: dropped as f64 },
         }
     }
 }
 
-/// Takes the oldest mail, so many items at most.
+/// Takes the oldest, so many at most.
 #[napi(catch_unwind)]
-pub fn take_mail(
-    #[napi(ts_arg_type = "NotificationQueueHandle")] queue: &NotificationQueueHandle,
-    most: u32,
-) -> Vec<MailItem> {
+pub fn take_deliveries(queue: &NotificationQueueHandle, most: u32) -> Vec<DeliveryItem> {
     queue.take(most as usize).into_iter().map(Into::into).collect()
 }
 
 /// Counts since construction.
 #[napi(object, object_from_js = false)]
-pub struct MailTally {
+pub struct DeliveryCounts {
     /// Notifications that arrived.
     pub notifications: f64,
     /// Those of them that were dropped.
@@ -91,9 +88,7 @@ pub struct MailTally {
 
 /// The counts so far.
 #[napi(catch_unwind)]
-pub fn mail_tally(
-    #[napi(ts_arg_type = "NotificationQueueHandle")] queue: &NotificationQueueHandle,
-) -> MailTally {
+pub fn delivery_counts(queue: &NotificationQueueHandle) -> DeliveryCounts {
     let tally = queue.tally();
-    MailTally { notifications: tally.notifications as f64, dropped: tally.dropped as f64 }
+    DeliveryCounts { notifications: tally.notifications as f64, dropped: tally.dropped as f64 }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
-use super::text::Text;
+use super::small_string::SmallString;
 use super::values::Failure;
 use crate::generations::{self, GenerationCounters, Options, SharedError, Verdict, snapshot_from_f64};
 
-pub(super) type Handle = External<Arc<GenerationCounters>>;
+pub(super) type CountersHandle = External<Arc<GenerationCounters>>;
 
 fn options(capacity: u32) -> Result<Options> {
     Options::default()
@@ -34,8 +34,8 @@ pub const DEFAULT_CAPACITY: u32 = generations::DEFAULT_CAPACITY as u32;
 pub const MAX_CAPACITY: u32 = generations::MAX_CAPACITY as u32;
 
 /// New counters, or the reason why not. Throws if the capacity is out of range.
-#[napi(catch_unwind, ts_return_type = "CountersHandle | Failure")]
-pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Either<Handle, Failure>> {
+#[napi(catch_unwind)]
+pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Either<CountersHandle, Failure>> {
     let options = options(capacity)?;
     let options = if require_listener { options.with_required_listener() } else { options };
     let made = GenerationCounters::try_new(options).map(Arc::new);
@@ -43,12 +43,12 @@ pub fn create_counters(capacity: u32, require_listener: bool) -> Result<Either<H
 }
 
 /// The counters of this name, new or not, or the reason why not. Throws if the capacity is out of range.
-#[napi(catch_unwind, ts_return_type = "CountersHandle | Failure")]
+#[napi(catch_unwind)]
 pub fn shared_counters(
     name: String,
     capacity: Option<u32>,
     require_listener: bool,
-) -> Result<Either<Handle, Failure>> {
+) -> Result<Either<CountersHandle, Failure>> {
     let options = capacity.map(options).transpose()?;
     let counters = GenerationCounters::shared(&name, options);
     if let Ok(counters) = &counters
@@ -59,7 +59,9 @@ pub fn shared_counters(
     Ok(handle(counters))
 }
 
-fn handle(made: std::result::Result<Arc<GenerationCounters>, SharedError>) -> Either<Handle, Failure> {
+fn handle(
+    made: std::result::Result<Arc<GenerationCounters>, SharedError>,
+) -> Either<CountersHandle, Failure> {
     let error = match made {
         Ok(counters) => return Either::A(External::new(counters)),
         Err(error) => error,
@@ -73,76 +75,55 @@ fn handle(made: std::result::Result<Arc<GenerationCounters>, SharedError>) -> Ei
 
 /// Whether a listener was given these counters that was never started.
 #[napi(catch_unwind)]
-pub fn awaits_start(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> bool {
+pub fn awaits_start(counters: &CountersHandle) -> bool {
     counters.awaits_start()
 }
 
 /// Bumps one module.
 #[napi(catch_unwind)]
-pub fn bump_module(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    #[napi(ts_arg_type = "string")] realm: Text,
-    #[napi(ts_arg_type = "string")] module: Text,
-) {
+pub fn bump_module(counters: &CountersHandle, realm: SmallString, module: SmallString) {
     counters.bump_module(realm.as_str(), module.as_str());
 }
 
 /// Bumps several modules of one realm.
 #[napi(catch_unwind)]
-pub fn bump_modules(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    #[napi(ts_arg_type = "string")] realm: Text,
-    modules: Vec<String>,
-) {
+pub fn bump_modules(counters: &CountersHandle, realm: SmallString, modules: Vec<String>) {
     counters.bump_modules(realm.as_str(), modules.iter().map(String::as_str));
 }
 
 /// Bumps a realm.
 #[napi(catch_unwind)]
-pub fn bump_realm(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    #[napi(ts_arg_type = "string")] realm: Text,
-) {
+pub fn bump_realm(counters: &CountersHandle, realm: SmallString) {
     counters.bump_realm(realm.as_str());
 }
 
 /// Bumps everything.
 #[napi(catch_unwind)]
-pub fn bump_global(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) {
+pub fn bump_global(counters: &CountersHandle) {
     counters.bump_global();
 }
 
 /// The clock now.
 #[napi(catch_unwind)]
-pub fn snapshot(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> f64 {
+pub fn snapshot(counters: &CountersHandle) -> f64 {
     counters.snapshot() as f64
 }
 
 /// What can be said of a snapshot without looking at any key: a verdict, or null.
 #[napi(catch_unwind)]
-pub fn quick_check(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle, snapshot: f64) -> Option<u32> {
+pub fn quick_check(counters: &CountersHandle, snapshot: f64) -> Option<u32> {
     counters.quick_check(snapshot_from_f64(snapshot)).map(number)
 }
 
 /// What can be said of one module.
 #[napi(catch_unwind)]
-pub fn check(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    snapshot: f64,
-    #[napi(ts_arg_type = "string")] realm: Text,
-    #[napi(ts_arg_type = "string")] module: Text,
-) -> u32 {
+pub fn check(counters: &CountersHandle, snapshot: f64, realm: SmallString, module: SmallString) -> u32 {
     number(counters.check(snapshot_from_f64(snapshot), realm.as_str(), module.as_str()))
 }
 
 /// What can be said of several modules of one realm: the worst of their verdicts.
 #[napi(catch_unwind)]
-pub fn check_any(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    snapshot: f64,
-    #[napi(ts_arg_type = "string")] realm: Text,
-    modules: Vec<String>,
-) -> u32 {
+pub fn check_any(counters: &CountersHandle, snapshot: f64, realm: SmallString, modules: Vec<String>) -> u32 {
     number(counters.check_any(
         snapshot_from_f64(snapshot),
         realm.as_str(),
@@ -152,31 +133,24 @@ pub fn check_any(
 
 /// Whether nothing can have been missed.
 #[napi(catch_unwind)]
-pub fn proven(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> bool {
+pub fn proven(counters: &CountersHandle) -> bool {
     counters.proven()
 }
 
 /// The module's generation.
 #[napi(catch_unwind)]
-pub fn module_generation(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    #[napi(ts_arg_type = "string")] realm: Text,
-    #[napi(ts_arg_type = "string")] module: Text,
-) -> f64 {
+pub fn module_generation(counters: &CountersHandle, realm: SmallString, module: SmallString) -> f64 {
     counters.module_generation(realm.as_str(), module.as_str()) as f64
 }
 
 /// The realm's generation.
 #[napi(catch_unwind)]
-pub fn realm_generation(
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-    #[napi(ts_arg_type = "string")] realm: Text,
-) -> f64 {
+pub fn realm_generation(counters: &CountersHandle, realm: SmallString) -> f64 {
     counters.realm_generation(realm.as_str()) as f64
 }
 
 /// The global generation.
 #[napi(catch_unwind)]
-pub fn global_generation(#[napi(ts_arg_type = "CountersHandle")] counters: &Handle) -> f64 {
+pub fn global_generation(counters: &CountersHandle) -> f64 {
     counters.global_generation() as f64
 }

@@ -10,8 +10,8 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use super::codec::ModuleCacheInvalidation;
-use super::counters::Handle as CountersHandle;
-use super::values::{Failure, Weak, epoch_ms, ms};
+use super::counters::CountersHandle;
+use super::values::{Failure, WeakCallback, epoch_ms, ms};
 use crate::feed::{Feed, FeedOptions, OnGap};
 use crate::generations::Attachment;
 use crate::malformed_throttle::MALFORMED_INTERVAL;
@@ -45,20 +45,17 @@ fn leave_at_the_end(env: &Env, attachment: Attachment) -> Result<()> {
 
 /// Makes the feed of one listener or client. `wake` is called, from the event loop, when there is something to drain, and
 /// with each answer that waits for nothing in the queue. The counters are unproven from this call on.
-#[napi(catch_unwind, ts_return_type = "FeedHandle")]
+#[napi(catch_unwind)]
 pub fn create_feed(
     env: &Env,
-    #[napi(ts_arg_type = "CountersHandle | undefined | null")] counters: Option<&CountersHandle>,
+    counters: Option<&CountersHandle>,
     queue_calls: bool,
     max_queued_calls: u32,
     trust_gaps: bool,
-    #[napi(ts_arg_type = "(ahead: Answer | undefined | null) => void")] wake: Function<
-        '_,
-        Option<SettledAnswer>,
-        (),
-    >,
+    wake: Function<'_, Option<SettledAnswer>, ()>,
 ) -> Result<FeedHandle> {
-    let wake: Weak<Option<SettledAnswer>> = wake.build_threadsafe_function().weak::<true>().build()?;
+    let wake: WeakCallback<Option<SettledAnswer>> =
+        wake.build_threadsafe_function().weak::<true>().build()?;
     let options = FeedOptions {
         counters: counters.map(|counters| Arc::clone(counters)),
         queue_calls,
@@ -77,13 +74,13 @@ pub fn create_feed(
 
 /// The listener is shut down: if it was never started, its counters do not wait for that any more.
 #[napi(catch_unwind)]
-pub fn retire(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) {
+pub fn retire(feed: &FeedHandle) {
     feed.retire();
 }
 
 /// Handles one payload as if it had just been received, except for the calls into JavaScript; gives what there is to do.
 #[napi(catch_unwind)]
-pub fn dispatch(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle, payload: String) -> Option<FeedItem> {
+pub fn dispatch(feed: &FeedHandle, payload: String) -> Option<FeedItem> {
     match feed.dispatch(&payload) {
         Ok(invalidation) => Some(Item::Call(invalidation.into_owned()).into()),
         Err(report) => Some(Item::Report { at: SystemTime::now(), report: report? }.into()),
@@ -96,7 +93,7 @@ pub const MALFORMED_INTERVAL_MS: u32 = MALFORMED_INTERVAL.as_millis() as u32;
 
 /// Queues the report of malformed payloads that is held back, if it is due; else gives in how many milliseconds it is.
 #[napi(catch_unwind)]
-pub fn report_malformed(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> Option<f64> {
+pub fn report_malformed(feed: &FeedHandle) -> Option<f64> {
     feed.report_malformed().map(ms)
 }
 
@@ -151,7 +148,7 @@ impl From<Item> for FeedItem {
 
 /// Takes everything there is to do, oldest first.
 #[napi(catch_unwind)]
-pub fn drain(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> Vec<FeedItem> {
+pub fn drain(feed: &FeedHandle) -> Vec<FeedItem> {
     feed.drain().map(Into::into).collect()
 }
 
@@ -188,7 +185,7 @@ pub struct FeedTally {
 
 /// The counts so far.
 #[napi(catch_unwind)]
-pub fn tally(#[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle) -> FeedTally {
+pub fn tally(feed: &FeedHandle) -> FeedTally {
     let tally = feed.tally();
     FeedTally {
         notifications: tally.notifications as f64,

@@ -9,3 +9,5 @@ export type ListenerHandle = { readonly [kind]: 'listener' }
 export type Question = { readonly [kind]: 'question' }
 /** Notifications that JavaScript has yet to hear. */
 export type NotificationQueueHandle = { readonly [kind]: 'notifications' }
+/** A string that is only looked at. */
+export type SmallString = string

@@ -9,26 +9,26 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::settings;
+use super::connection::{ListenerTimings, settings};
 use super::feed::FeedHandle;
-use super::values::{Weak, duration, epoch_ms};
+use super::values::{WeakCallback, duration, epoch_ms};
 use crate::error::Error as CoreError;
 use crate::feed::Feed;
-use crate::listen::{self, Ask, Covers, Fence, InGap, Listener, SharedObserver, State, Timings};
+use crate::listen::{self, Ask, Covers, Fence, InGap, Listener, SharedObserver, State};
 use crate::payload;
 use crate::queue::CallQueue;
 
 /// A subscription, and the way to its connection.
-pub(super) type ListenerHandle = External<Handle>;
+pub(super) type ListenerHandle = External<AnsweringListener>;
 type Question = External<Mutex<Option<oneshot::Sender<std::result::Result<String, String>>>>>;
 
 /// A listener, and where its answers go.
-pub struct Handle {
+pub struct AnsweringListener {
     listener: Listener,
     answers: Arc<CallQueue>,
 }
 
-impl Handle {
+impl AnsweringListener {
     /// One that answers through `feed`.
     pub(super) fn new(listener: Listener, feed: &Feed) -> ListenerHandle {
         External::new(Self { listener, answers: Arc::clone(feed.queue()) })
@@ -44,19 +44,6 @@ impl Handle {
         let subscribed = self.listener.subscribe(channel, observer, duration(limit_ms));
         subscribed.map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
     }
-}
-
-/// How long to wait for what, in milliseconds.
-#[napi(object, object_to_js = false)]
-pub struct ListenerTimings {
-    /// Between echoes.
-    pub heartbeat_interval_ms: f64,
-    /// For an echo.
-    pub heartbeat_timeout_ms: f64,
-    /// For the first LISTEN.
-    pub connect_timeout_ms: f64,
-    /// Between two attempts.
-    pub reconnect_max_delay_ms: f64,
 }
 
 /// How to listen, on a connection of its own.
@@ -78,11 +65,11 @@ pub struct StartOptions<'a> {
 
 /// Attaches to the feed and starts the thread. The counters are unproven from this call on. `predecessor` is shut down,
 /// and its end waited for.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
+#[napi(catch_unwind)]
 pub fn start_listener(
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
+    feed: &FeedHandle,
     options: StartOptions<'_>,
-    #[napi(ts_arg_type = "ListenerHandle | undefined | null")] predecessor: Option<&ListenerHandle>,
+    predecessor: Option<&ListenerHandle>,
 ) -> Result<ListenerHandle> {
     let ask_password = options.ask_password.map(question).transpose()?;
     let ask_server = options.ask_server.map(question).transpose()?;
@@ -101,37 +88,26 @@ pub fn start_listener(
         Listener::spawn(settings, channel, Arc::clone(&observer), predecessor)
     })();
     let listener = started.unwrap_or_else(|error| Listener::failed(observer, &error));
-    Ok(Handle::new(listener, feed))
+    Ok(AnsweringListener::new(listener, feed))
 }
 
 /// Attaches to the feed and rides on the connection of `client`; gives up after `limit_ms`.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
-pub fn start_on_client(
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    #[napi(ts_arg_type = "ListenerHandle")] client: &ListenerHandle,
-    limit_ms: f64,
-) -> Result<ListenerHandle> {
-    Ok(Handle::new(client.subscribe(payload::CHANNEL, feed.attach(), limit_ms)?, feed))
+#[napi(catch_unwind)]
+pub fn start_on_client(feed: &FeedHandle, client: &ListenerHandle, limit_ms: f64) -> Result<ListenerHandle> {
+    Ok(AnsweringListener::new(client.subscribe(payload::CHANNEL, feed.attach(), limit_ms)?, feed))
 }
 
 /// What `start_listener` does when options are invalid, for a reason found before it came to that; without one, because
 /// what it would ride on was shut down.
-#[napi(catch_unwind, ts_return_type = "ListenerHandle")]
-pub fn refuse_start(
-    #[napi(ts_arg_type = "FeedHandle")] feed: &FeedHandle,
-    message: Option<String>,
-) -> ListenerHandle {
+#[napi(catch_unwind)]
+pub fn refuse_start(feed: &FeedHandle, message: Option<String>) -> ListenerHandle {
     let error = message.map_or(CoreError::Stopped, CoreError::InvalidOptions);
-    Handle::new(Listener::failed(feed.attach(), &error), feed)
+    AnsweringListener::new(Listener::failed(feed.attach(), &error), feed)
 }
 
 /// Answers when the listener is listening, or with the reason why it never will; with a limit, with a failure after that.
 #[napi(catch_unwind)]
-pub fn when_listening(
-    #[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle,
-    id: u32,
-    limit_ms: Option<f64>,
-) {
+pub fn when_listening(handle: &ListenerHandle, id: u32, limit_ms: Option<f64>) {
     handle.answers.answer(id, handle.listener.until_listening(limit_ms.map(duration)), false);
 }
 
@@ -141,7 +117,7 @@ pub fn when_listening(
 /// listener is not listening. An answer `ahead` does not wait for calls that are queued.
 #[napi(catch_unwind)]
 pub fn fence(
-    #[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle,
+    handle: &ListenerHandle,
     id: u32,
     ahead: bool,
     after_lock: bool,
@@ -164,13 +140,13 @@ pub fn identity_query() -> &'static str {
 
 /// Stops the listener and answers when its connection is closed, ahead of all that is queued.
 #[napi(catch_unwind)]
-pub fn shut_down(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle, id: u32) {
+pub fn shut_down(handle: &ListenerHandle, id: u32) {
     handle.answers.answer(id, handle.listener.close(), true);
 }
 
 /// Waits until the thread is gone: microseconds, once `shut_down` has answered.
 #[napi(catch_unwind)]
-pub fn join(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle) {
+pub fn join(handle: &ListenerHandle) {
     handle.listener.join();
 }
 
@@ -186,7 +162,7 @@ pub struct ListenerState {
 
 /// The listener's state.
 #[napi(catch_unwind)]
-pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerHandle) -> ListenerState {
+pub fn listener_state(handle: &ListenerHandle) -> ListenerState {
     let (state, since) = handle.listener.state();
     let name = match state {
         State::Stopped => "stopped",
@@ -199,28 +175,13 @@ pub fn listener_state(#[napi(ts_arg_type = "ListenerHandle")] handle: &ListenerH
 
 /// Answers a question: with a text, or with the reason why there is none. Whether the answer is still waited for.
 #[napi(catch_unwind)]
-pub fn answer(
-    #[napi(ts_arg_type = "Question")] question: &Question,
-    text: Option<String>,
-    failure: Option<String>,
-) -> bool {
+pub fn answer(question: &Question, text: Option<String>, failure: Option<String>) -> bool {
     let asker = question.lock().take();
     asker.is_some_and(|asker| asker.send(text.ok_or_else(|| failure.unwrap_or_default())).is_ok())
 }
 
-impl From<ListenerTimings> for Timings {
-    fn from(timings: ListenerTimings) -> Self {
-        Self {
-            heartbeat_interval: duration(timings.heartbeat_interval_ms),
-            heartbeat_timeout: duration(timings.heartbeat_timeout_ms),
-            connect_timeout: duration(timings.connect_timeout_ms),
-            reconnect_max_delay: duration(timings.reconnect_max_delay_ms),
-        }
-    }
-}
-
 fn question(ask: Function<'_, Question, ()>) -> Result<Ask> {
-    let ask: Weak<Question> = ask.build_threadsafe_function().weak::<true>().build()?;
+    let ask: WeakCallback<Question> = ask.build_threadsafe_function().weak::<true>().build()?;
     Ok(Ask::new(move || {
         let (sender, receiver) = oneshot::channel();
         ask.call(External::new(Mutex::new(Some(sender))), ThreadsafeFunctionCallMode::NonBlocking);

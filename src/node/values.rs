@@ -9,9 +9,9 @@ use napi_derive::napi;
 use crate::error::Error as CoreError;
 
 /// Does not keep the event loop alive: a running listener must not keep a process from ending.
-pub(super) type Weak<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
+pub(super) type WeakCallback<T> = ThreadsafeFunction<T, (), T, Status, false, true>;
 /// Keeps the event loop alive until it is dropped: for an answer that is waited for.
-pub(super) type Strong<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
+pub(super) type StrongCallback<T> = ThreadsafeFunction<T, (), T, Status, false, false>;
 
 /// Why something failed.
 #[napi(object, object_from_js = false)]

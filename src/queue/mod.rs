@@ -4,4 +4,4 @@ mod calls;
 mod notifications;
 
 pub use self::calls::{Answer, CallQueue, Item, Report};
-pub use self::notifications::{Mail, MailTally, Message, NotificationQueue};
+pub use self::notifications::{Content, Delivery, NotificationQueue, NotificationTally};

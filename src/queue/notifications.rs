@@ -16,16 +16,16 @@ const OVERHEAD: usize = 64;
 
 /// Something for the handlers of one subscription.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mail {
+pub struct Delivery {
     /// Whose it is: the number that its owner gave it.
     pub subscription: u32,
     /// What there is to say.
-    pub message: Message,
+    pub content: Content,
 }
 
 /// What there is to say to handlers.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
+pub enum Content {
     /// A notification arrived.
     Notification {
         /// Its payload.
@@ -41,7 +41,7 @@ pub enum Message {
 
 /// Counts since construction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MailTally {
+pub struct NotificationTally {
     /// Notifications that arrived, for all subscriptions together.
     pub notifications: u64,
     /// How many of them were dropped: for want of room, or because they cannot be converted to UTF-8.
@@ -50,7 +50,7 @@ pub struct MailTally {
 
 /// The queue. Any thread may push; one takes.
 pub struct NotificationQueue {
-    queue: Mutex<Queue>,
+    queue: Mutex<Waiting>,
     /// The room of each subscription.
     max_bytes: usize,
     /// Called when the queue was empty and is no longer.
@@ -58,11 +58,11 @@ pub struct NotificationQueue {
 }
 
 #[derive(Default)]
-struct Queue {
-    mail: VecDeque<Mail>,
+struct Waiting {
+    deliveries: VecDeque<Delivery>,
     /// What the notifications of each subscription take; without zeros.
     bytes: HashMap<u32, usize>,
-    tally: MailTally,
+    tally: NotificationTally,
 }
 
 impl NotificationQueue {
@@ -77,18 +77,18 @@ impl NotificationQueue {
     }
 
     /// Takes the oldest, so many at most.
-    pub fn take(&self, most: usize) -> Vec<Mail> {
+    pub fn take(&self, most: usize) -> Vec<Delivery> {
         let mut queue = self.queue.lock();
-        let count = most.min(queue.mail.len());
-        let taken: Vec<_> = queue.mail.drain(..count).collect();
-        for mail in &taken {
-            queue.release(mail);
+        let count = most.min(queue.deliveries.len());
+        let taken: Vec<_> = queue.deliveries.drain(..count).collect();
+        for delivery in &taken {
+            queue.release(delivery);
         }
         taken
     }
 
     /// The counts so far.
-    pub fn tally(&self) -> MailTally {
+    pub fn tally(&self) -> NotificationTally {
         self.queue.lock().tally
     }
 
@@ -100,8 +100,8 @@ impl NotificationQueue {
                 return queue.overflow(subscription);
             }
             queue.bytes.insert(subscription, bytes);
-            let message = Message::Notification { payload: payload.to_owned(), process_id };
-            queue.mail.push_back(Mail { subscription, message });
+            let content = Content::Notification { payload: payload.to_owned(), process_id };
+            queue.deliveries.push_back(Delivery { subscription, content });
         });
     }
 
@@ -110,8 +110,8 @@ impl NotificationQueue {
             queue.tally.notifications += 1;
             queue.tally.dropped += 1;
             match queue.latest(subscription) {
-                Some(Message::Overflow(dropped)) => *dropped += 1,
-                _ => queue.mail.push_back(Mail { subscription, message: Message::Overflow(1) }),
+                Some(Content::Overflow(dropped)) => *dropped += 1,
+                _ => queue.deliveries.push_back(Delivery { subscription, content: Content::Overflow(1) }),
             }
         });
     }
@@ -120,16 +120,16 @@ impl NotificationQueue {
         self.push(|queue| {
             // A connection that comes and goes while nobody takes anything must not fill the memory either.
             match queue.latest(subscription) {
-                Some(Message::Gap(before)) => *before += gap,
-                _ => queue.mail.push_back(Mail { subscription, message: Message::Gap(gap) }),
+                Some(Content::Gap(before)) => *before += gap,
+                _ => queue.deliveries.push_back(Delivery { subscription, content: Content::Gap(gap) }),
             }
         });
     }
 
-    fn push(&self, change: impl FnOnce(&mut Queue)) {
+    fn push(&self, change: impl FnOnce(&mut Waiting)) {
         let wakes = {
             let mut queue = self.queue.lock();
-            let was_empty = queue.mail.is_empty();
+            let was_empty = queue.deliveries.is_empty();
             change(&mut queue);
             was_empty
         };
@@ -139,40 +139,41 @@ impl NotificationQueue {
     }
 }
 
-impl Queue {
-    fn latest(&mut self, subscription: u32) -> Option<&mut Message> {
-        let mail = self.mail.iter_mut().rev().find(|mail| mail.subscription == subscription)?;
-        Some(&mut mail.message)
+impl Waiting {
+    fn latest(&mut self, subscription: u32) -> Option<&mut Content> {
+        let delivery =
+            self.deliveries.iter_mut().rev().find(|delivery| delivery.subscription == subscription)?;
+        Some(&mut delivery.content)
     }
 
     /// Drops all that waits for a subscription, and one more that has no room.
     fn overflow(&mut self, subscription: u32) {
         let mut dropped = 1;
         let mut earlier = 0;
-        self.mail.retain(|mail| match mail {
-            mail if mail.subscription != subscription => true,
-            Mail { message: Message::Notification { .. }, .. } => {
+        self.deliveries.retain(|delivery| match delivery {
+            delivery if delivery.subscription != subscription => true,
+            Delivery { content: Content::Notification { .. }, .. } => {
                 dropped += 1;
                 false
             }
-            Mail { message: Message::Overflow(count), .. } => {
+            Delivery { content: Content::Overflow(count), .. } => {
                 earlier += count;
                 false
             }
-            Mail { message: Message::Gap(_), .. } => true,
+            Delivery { content: Content::Gap(_), .. } => true,
         });
         self.bytes.remove(&subscription);
         self.tally.dropped += dropped;
-        self.mail.push_back(Mail { subscription, message: Message::Overflow(dropped + earlier) });
+        self.deliveries.push_back(Delivery { subscription, content: Content::Overflow(dropped + earlier) });
     }
 
-    fn release(&mut self, mail: &Mail) {
-        if let Message::Notification { payload, .. } = &mail.message
-            && let Some(bytes) = self.bytes.get_mut(&mail.subscription)
+    fn release(&mut self, delivery: &Delivery) {
+        if let Content::Notification { payload, .. } = &delivery.content
+            && let Some(bytes) = self.bytes.get_mut(&delivery.subscription)
         {
             *bytes -= size(payload);
             if *bytes == 0 {
-                self.bytes.remove(&mail.subscription);
+                self.bytes.remove(&delivery.subscription);
             }
         }
     }
@@ -201,116 +202,4 @@ impl Observer for Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn queue(max_bytes: usize) -> Arc<NotificationQueue> {
-        Arc::new(NotificationQueue::new(max_bytes, || {}))
-    }
-
-    fn notification(subscription: u32, payload: &str) -> Mail {
-        Mail { subscription, message: Message::Notification { payload: payload.into(), process_id: 7 } }
-    }
-
-    fn gap(subscription: u32, seconds: u64) -> Mail {
-        Mail { subscription, message: Message::Gap(Duration::from_secs(seconds)) }
-    }
-
-    fn overflow(subscription: u32, dropped: u64) -> Mail {
-        Mail { subscription, message: Message::Overflow(dropped) }
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn what_cannot_be_converted_is_told_as_dropped() {
-        let queue = queue(10_000);
-        let slot = queue.slot(1);
-        let undecodable = Event::Undecodable { channel: Some("c"), payload: &[0xff] };
-        slot.event(Event::Notification { channel: "c", payload: "a", process_id: 7 });
-        for _ in 0..3 {
-            slot.event(undecodable);
-        }
-        queue.slot(2).event(undecodable);
-        let told = [(1, 3), (2, 1)]
-            .map(|(subscription, count)| Mail { subscription, message: Message::Overflow(count) });
-        assert_eq!(queue.take(9), [&[notification(1, "a")], &told[..]].concat());
-        assert_eq!(queue.tally(), MailTally { notifications: 5, dropped: 4 });
-    }
-
-    #[test]
-    fn mail_comes_out_in_order_and_in_parts() {
-        let queue = queue(1_000);
-        queue.notification(1, "a", 7);
-        queue.gap(2, SECOND);
-        queue.notification(2, "b", 7);
-        queue.notification(1, "", 7);
-        assert_eq!(queue.take(3), [notification(1, "a"), gap(2, 1), notification(2, "b")]);
-        assert_eq!(queue.take(3), [notification(1, "")]);
-        assert_eq!(queue.take(3), []);
-    }
-
-    #[test]
-    fn a_flood_on_one_channel_costs_that_channel_alone() {
-        let queue = queue(2 * (OVERHEAD + 1));
-        queue.notification(1, "x", 7);
-        queue.notification(1, "y", 7);
-        queue.notification(2, "a", 7);
-        queue.notification(1, "z", 7);
-        queue.notification(1, "later", 7);
-        assert_eq!(queue.take(9), [notification(2, "a"), overflow(1, 3), notification(1, "later")]);
-        assert_eq!(queue.tally(), MailTally { notifications: 5, dropped: 3 });
-        // Taken, it has its whole room back.
-        queue.notification(1, "x", 7);
-        queue.notification(1, "y", 7);
-        assert_eq!(queue.take(9), [notification(1, "x"), notification(1, "y")]);
-    }
-
-    #[test]
-    fn a_flood_that_nobody_takes_is_told_once_and_counted() {
-        let queue = queue(10 * OVERHEAD);
-        for _ in 0..10_000 {
-            queue.notification(1, "", 7);
-        }
-        let mail = queue.take(100);
-        assert_eq!(mail[0], overflow(1, 10_000 - (mail.len() as u64 - 1)));
-        assert!(mail.len() <= 11);
-        assert!(mail[1..].iter().all(|mail| *mail == notification(1, "")));
-    }
-
-    #[test]
-    fn what_never_fits_is_told_as_dropped() {
-        let queue = queue(100);
-        queue.notification(1, &"x".repeat(100), 7);
-        assert_eq!(queue.take(9), [overflow(1, 1)]);
-    }
-
-    #[test]
-    fn gaps_with_nothing_in_between_are_one() {
-        let queue = queue(1_000);
-        for _ in 0..3 {
-            queue.gap(1, SECOND);
-            queue.gap(2, SECOND);
-        }
-        queue.notification(1, "a", 7);
-        queue.gap(1, SECOND);
-        assert_eq!(queue.take(9), [gap(1, 3), gap(2, 3), notification(1, "a"), gap(1, 1)]);
-    }
-
-    #[test]
-    fn it_wakes_once_for_each_time_it_fills() {
-        let woken = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&woken);
-        let queue = Arc::new(NotificationQueue::new(1_000, move || {
-            count.fetch_add(1, Ordering::Relaxed);
-        }));
-        queue.notification(1, "a", 7);
-        queue.notification(1, "b", 7);
-        assert_eq!(woken.load(Ordering::Relaxed), 1);
-        queue.take(2);
-        queue.gap(1, SECOND);
-        assert_eq!(woken.load(Ordering::Relaxed), 2);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use pg_generations::listen::{Conninfo, Findings, IDENTITY, Settings, Timings, Verified, examine};
+use pg_generations::listen::{Conninfo, IDENTITY, ProbeFindings, Settings, Timings, Verified, examine};
 use pg_generations::payload::CHANNEL;
 use serde_json::{Value, json};
 
@@ -10,19 +10,19 @@ use crate::harness::{Harness, patient, shut_down, watchful};
 use crate::tls;
 use testkit::{Admin, DEADLINE, Database, Pooler, PostgresServer, until};
 
-fn look_with(url: &str, timings: Timings) -> Findings {
+fn look_with(url: &str, timings: Timings) -> ProbeFindings {
     let settings = Settings::new(&Conninfo::from_url(url).unwrap(), timings).unwrap();
     let (sender, receiver) = mpsc::channel();
     examine(settings, vec![CHANNEL.into()], 3, move |found| sender.send(found).unwrap()).unwrap();
     receiver.recv_timeout(DEADLINE).expect("no findings")
 }
 
-fn look(url: &str) -> Findings {
+fn look(url: &str) -> ProbeFindings {
     look_with(url, patient())
 }
 
 /// What the server answered; `null` for nothing of the kind.
-fn fact(found: &Findings, name: &str) -> Value {
+fn fact(found: &ProbeFindings, name: &str) -> Value {
     let fact = found.facts.iter().find(|fact| fact.name == name).unwrap_or_else(|| panic!("no fact {name}"));
     let answer = fact.answer.as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
     answer.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
@@ -36,7 +36,7 @@ fn pids(listeners: &Value) -> Vec<i64> {
     pids
 }
 
-fn code(found: &Findings) -> Option<&'static str> {
+fn code(found: &ProbeFindings) -> Option<&'static str> {
     found.failure.as_ref().map(pg_generations::error::Error::code)
 }
 

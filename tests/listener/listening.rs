@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::future::BoxFuture;
 use pg_generations::generations::Verdict;
-use pg_generations::listen::{Answer, Ask, Conninfo, IDENTITY, Settings};
+use pg_generations::listen::{Ask, Conninfo, IDENTITY, Settings};
 use pg_generations::payload::{self, CHANNEL};
 
 use crate::harness::{Harness, MODULE, REALM, patient, shut_down, started, unhurried};
@@ -181,7 +182,7 @@ fn what_is_committed_while_listen_is_does_not_have_to_arrive() {
     let calls = AtomicUsize::new(0);
     let (committer, counters) = (Arc::clone(&admin), Arc::clone(&harness.counters));
     // Asked for each connection: the second of each pair is the proof's, at which the first one's LISTEN was answered.
-    let ask = move || -> Answer {
+    let ask = move || -> BoxFuture<'static, Result<String, String>> {
         let proving = calls.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         let (committer, counters, sender) = (Arc::clone(&committer), Arc::clone(&counters), sender.clone());
         let commit = move || {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pg_generations::listen::{Answer, Ask, Conninfo, Settings, Timings};
+use futures_util::future::BoxFuture;
+use pg_generations::listen::{Ask, Conninfo, Settings, Timings};
 
 use crate::harness::{Harness, patient, shut_down, started, unhurried, watchful};
 use testkit::{Admin, Database, PostgresServer, until};
@@ -83,7 +84,7 @@ fn a_server_that_stalls_during_the_proof_is_no_pooler() {
     let database = Database::create();
     let admin = Arc::new(database.admin());
     let calls = AtomicUsize::new(0);
-    let ask = move || -> Answer {
+    let ask = move || -> BoxFuture<'static, Result<String, String>> {
         // The second connection is about to log in, for the proof. Now the first stalls, longer than a heartbeat may.
         if calls.fetch_add(1, Ordering::Relaxed) == 1 {
             let admin = Arc::clone(&admin);

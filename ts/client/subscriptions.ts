@@ -2,12 +2,12 @@ import {
   createNotificationQueue,
   listenerState,
   shutDown as leave,
-  mailTally,
+  deliveryCounts,
   subscribe,
-  takeMail,
+  takeDeliveries,
   whenListening,
 } from '#binding'
-import type { ListenerHandle, MailItem, MailTally, NotificationQueueHandle } from '#binding'
+import type { ListenerHandle, DeliveryItem, DeliveryCounts, NotificationQueueHandle } from '#binding'
 
 import { callBack } from '../callbacks'
 import type { Dispatcher } from '../dispatcher'
@@ -42,7 +42,7 @@ export class Subscriptions {
   readonly #slicer: TimeSlicer
   readonly #emit: (event: NotificationClientEvent) => void
   readonly #byChannel = new Map<string, Topic>()
-  /** Those of them, and those that were just left, by what their mail is addressed to. */
+  /** Those of them, and those that were just left, by what deliveries are addressed to. */
   readonly #byNumber = new Map<number, Topic>()
   #nextNumber = 0
 
@@ -98,8 +98,8 @@ export class Subscriptions {
     return this.#byChannel.size
   }
 
-  tally(): MailTally {
-    return mailTally(this.#queue)
+  tally(): DeliveryCounts {
+    return deliveryCounts(this.#queue)
   }
 
   #join(connection: ListenerHandle, channel: string, limitMs: number): Topic {
@@ -143,27 +143,27 @@ export class Subscriptions {
 
   *#deliveries(): Steps {
     for (;;) {
-      const mail = takeMail(this.#queue, AT_A_TIME)
+      const deliveries = takeDeliveries(this.#queue, AT_A_TIME)
       // A handler is subscribed by an answer, which was there before the first notification for it.
       this.#dispatcher.catchUp()
-      for (const item of mail) yield* this.#deliver(item)
-      if (mail.length < AT_A_TIME) return
+      for (const item of deliveries) yield* this.#deliver(item)
+      if (deliveries.length < AT_A_TIME) return
     }
   }
 
-  *#deliver({ subscription, ...mail }: MailItem): Steps {
+  *#deliver({ subscription, ...delivery }: DeliveryItem): Steps {
     const topic = this.#byNumber.get(subscription)
     if (!topic) return
     const { channel, subscribers } = topic
-    if (mail.reason === 'overflow') {
-      yield this.#emit({ type: 'overflow', at: new Date(), channel, dropped: mail.dropped })
+    if (delivery.reason === 'overflow') {
+      yield this.#emit({ type: 'overflow', at: new Date(), channel, dropped: delivery.dropped })
     }
     // A handler that comes or goes while they are called, comes or goes now.
     for (const { handler, onGap } of subscribers) {
-      if (mail.reason === 'notification') {
-        const { payload, processId } = mail
+      if (delivery.reason === 'notification') {
+        const { payload, processId } = delivery
         yield this.#call(channel, () => handler({ channel, payload, processId }), payload)
-      } else if (onGap) yield this.#call(channel, () => onGap({ channel, ...mail }))
+      } else if (onGap) yield this.#call(channel, () => onGap({ channel, ...delivery }))
     }
   }
 

@@ -5,27 +5,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::libpq::{self, Handling};
+use super::pem::Pem;
 use crate::error::Error;
 
 /// A question that is put to the caller, anew each time.
 #[derive(Clone)]
-pub struct Ask(Arc<dyn Fn() -> Answer + Send + Sync>);
-
-/// The answer to an [`Ask`], once it comes; or why there is none.
-pub type Answer = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+pub struct Ask(Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>);
 
 impl Ask {
-    /// A question that `ask` puts.
-    pub fn new(ask: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+    /// A question that `ask` puts. It gives the answer, once that comes; or why there is none.
+    pub fn new(ask: impl Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
 
-    pub(in crate::listen) fn ask(&self) -> Answer {
+    pub(in crate::listen) fn ask(&self) -> BoxFuture<'static, Result<String, String>> {
         (self.0)()
     }
 }
@@ -33,31 +31,6 @@ impl Ask {
 impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ask(_)")
-    }
-}
-
-/// Certificates, or a key, as PEM. Its debug print shows nothing of the text.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::listen) enum Pem {
-    /// In a file, which is read before every attempt.
-    File(PathBuf),
-    /// Given as they are.
-    Text(String),
-}
-
-impl Pem {
-    /// PEM has lines, and a path has none.
-    fn of(value: &str) -> Self {
-        if value.contains('\n') { Self::Text(value.to_owned()) } else { Self::File(value.into()) }
-    }
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text(_) => f.write_str("Text(_)"),
-        }
     }
 }
 
@@ -111,12 +84,12 @@ impl Conninfo {
         self
     }
 
-    pub(in crate::listen) fn get(&self, keyword: &str) -> Option<&str> {
+    pub(super) fn get(&self, keyword: &str) -> Option<&str> {
         debug_assert!(libpq::known(keyword).is_some(), "{keyword} is in no table");
         self.0.get(keyword).map(String::as_str)
     }
 
-    pub(in crate::listen) fn pem(&self, keyword: &str) -> Option<Pem> {
+    pub(super) fn pem(&self, keyword: &str) -> Option<Pem> {
         self.get(keyword).map(Pem::of)
     }
 
@@ -212,17 +185,6 @@ mod tests {
         assert_eq!(named().or(addressed()).get("hostaddr"), None);
         assert_eq!(addressed().or(named()).get("host"), Some("a"));
         assert!(Conninfo::default().or(addressed()).get("hostaddr").is_some());
-    }
-
-    #[test]
-    fn the_oldest_way_to_demand_tls_yields_to_the_others() {
-        let oldest = ("requiressl", "1");
-        assert_eq!(layer(&[oldest]).get("sslmode"), Some("require"));
-        let newer = ("sslmode", "verify-full");
-        for pairs in [[oldest, newer], [newer, oldest]] {
-            assert_eq!(layer(&pairs).get("sslmode"), Some("verify-full"));
-        }
-        assert_eq!(layer(&[("requiressl", "0")]).get("sslmode"), None);
     }
 
     #[test]

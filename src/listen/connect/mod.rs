@@ -3,14 +3,22 @@
 //! Every setting has one name, libpq's keyword, and one row in the table of [`libpq`]. Text becomes a [`Conninfo`], a
 //! map by these keywords; layers of them are merged, and [`Settings::new`] checks the result once.
 
+mod authentication;
 mod conninfo;
 mod libpq;
+mod pem;
 mod settings;
 mod target;
+mod timings;
+mod tls;
 mod url;
+mod verifier;
 
-pub(super) use self::conninfo::Pem;
-pub use self::conninfo::{Answer, Ask, Conninfo};
+pub(super) use self::authentication::Methods;
+pub use self::conninfo::{Ask, Conninfo};
 pub use self::libpq::keywords;
 pub use self::settings::Settings;
 pub(super) use self::target::Target;
+pub use self::timings::Timings;
+pub use self::tls::Verified;
+pub(super) use self::tls::{Connector, Handshake};

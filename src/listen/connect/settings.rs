@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio_postgres::config::ChannelBinding;
 
+use super::authentication::Methods;
 use super::conninfo::{Ask, Conninfo};
 use super::target::{DEFAULT_PORT, Target, targets};
+use super::timings::Timings;
+use super::tls::Tls;
 use crate::error::Error;
-use crate::listen::authentication::Methods;
-use crate::listen::timings::Timings;
-use crate::listen::tls::Tls;
 
 /// Everything a session needs to know, checked.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ const METHODS: [(&str, &str, &[u32]); 7] = [
 
 /// The ways to log in that will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Methods([bool; METHODS.len()]);
+pub(in crate::listen) struct Methods([bool; METHODS.len()]);
 
 impl Methods {
     /// Reads what `require_auth` says; `None` if all do.

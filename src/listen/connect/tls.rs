@@ -16,24 +16,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::net::TcpStream;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connect::{Conninfo, Pem};
-use super::dial::Socket;
+use super::conninfo::Conninfo;
+use super::pem::Pem;
+use super::verifier::LenientVerifier;
 use crate::error::Error;
 
 /// What the settings demand of TLS, checked as far as it can be without reading a file.
 #[derive(Debug, Clone)]
-pub(super) struct Tls {
+pub(in crate::listen) struct Tls {
     mode: Mode,
     versions: &'static [&'static SupportedProtocolVersion],
     /// Whether the server may see our certificate.
@@ -167,7 +167,7 @@ impl Tls {
                     .build()
                     .map_err(|error| Error::Tls(error.to_string()))?
             }
-            (_, roots) => Arc::new(Lenient { roots, provider }),
+            (_, roots) => Arc::new(LenientVerifier { roots, provider }),
         })
     }
 
@@ -182,7 +182,7 @@ impl Tls {
         match (given, self.mode) {
             (Some(pem), _) => {
                 let mut roots = RootCertStore::empty();
-                let (usable, _) = roots.add_parsable_certificates(certificates("sslrootcert", &pem)?);
+                let (usable, _) = roots.add_parsable_certificates(pem.certificates("sslrootcert")?);
                 if usable == 0 {
                     return Err(invalid("sslrootcert (ssl.ca) holds no certificate that can be read"));
                 }
@@ -205,9 +205,8 @@ impl Tls {
         let key = self.key.clone().or_else(|| self.default_file("postgresql.key"));
         match (certificate, key) {
             (Some(certificate), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_slice(&read("sslkey", &key)?)
-                    .map_err(|_| invalid("sslkey (ssl.key) holds no private key without a passphrase"))?;
-                Ok(Some((certificates("sslcert", &certificate)?, key)))
+                let key = key.key()?;
+                Ok(Some((certificate.certificates("sslcert")?, key)))
             }
             (Some(_), None) => Err(invalid("sslcert (ssl.cert) needs an sslkey (ssl.key)")),
             (None, _) if self.key.is_some() => Err(invalid("sslkey (ssl.key) needs an sslcert (ssl.cert)")),
@@ -236,7 +235,7 @@ pub enum Verified {
 
 /// Makes connections speak TLS.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(in crate::listen) struct Connector {
     tls: MakeRustlsConnect,
     server_name: Option<String>,
     /// Whether plain text will do where TLS cannot be had.
@@ -245,62 +244,14 @@ pub(super) struct Connector {
 }
 
 /// The handshake of one connection.
-pub(super) type Handshake = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+pub(in crate::listen) type Handshake = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
 
 impl Connector {
     /// A handshake with a server that has to be `host`, unless the settings give it another name.
     pub fn handshake(&self, host: &str) -> Handshake {
         let name = self.server_name.as_deref().unwrap_or(host);
-        let Ok(handshake) = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls.clone(), name);
+        let Ok(handshake) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut self.tls.clone(), name);
         handshake
-    }
-}
-
-/// Checks less than everything: that the server has the key of the certificate it shows, and where there are roots,
-/// that one of them vouches for it now. Never whom it is for.
-#[derive(Debug)]
-struct Lenient {
-    roots: Option<RootCertStore>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -339,33 +290,6 @@ fn versions(given: &Conninfo) -> Result<&'static [&'static SupportedProtocolVers
 
 fn is_system(path: &Path) -> bool {
     path == Path::new(SYSTEM)
-}
-
-fn certificates(field: &str, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates = CertificateDer::pem_slice_iter(&read(field, pem)?).collect::<Result<Vec<_>, _>>();
-    certificates
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| invalid(&format!("{} holds no certificate in PEM", both_names(field))))
-}
-
-/// The text, of which no error says anything.
-fn read(field: &str, pem: &Pem) -> Result<Vec<u8>, Error> {
-    match pem {
-        Pem::Text(text) => Ok(text.clone().into_bytes()),
-        Pem::File(path) => std::fs::read(path)
-            .map_err(|error| invalid(&format!("{field}: cannot read {}: {error}", path.display()))),
-    }
-}
-
-/// A field as libpq and as node-postgres call it.
-fn both_names(field: &str) -> String {
-    let node = match field {
-        "sslrootcert" => "ca",
-        "sslcert" => "cert",
-        _ => "key",
-    };
-    format!("{field} (ssl.{node})")
 }
 
 fn invalid(message: &str) -> Error {

@@ -9,22 +9,19 @@ use std::sync::atomic::AtomicU64;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
-use super::counters::Handle;
+use super::counters::CountersHandle;
 use crate::generations::Clock;
 
 /// The clock's word; null where the engine shares no memory. Ask for it once in each thread.
-#[napi(catch_unwind, ts_return_type = "BigUint64Array | null")]
+#[napi(catch_unwind)]
 pub fn clock_word(env: &Env) -> Result<Option<BigUint64ArraySlice<'_>>> {
     share(env, Clock::process().word(), ())
 }
 
 /// The word of these counters: their latest stamp, with the highest bit set while they are unproven. Null where the
 /// engine shares no memory. Ask for it once in each thread.
-#[napi(catch_unwind, ts_return_type = "BigUint64Array | null")]
-pub fn head_word<'a>(
-    env: &'a Env,
-    #[napi(ts_arg_type = "CountersHandle")] counters: &Handle,
-) -> Result<Option<BigUint64ArraySlice<'a>>> {
+#[napi(catch_unwind)]
+pub fn head_word<'a>(env: &'a Env, counters: &CountersHandle) -> Result<Option<BigUint64ArraySlice<'a>>> {
     let owner = Arc::clone(counters);
     share(env, counters.head_word(), owner)
 }

@@ -6,9 +6,8 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
-use super::connection::settings;
-use super::listener::ListenerTimings;
-use super::values::{Failure, Strong, ms};
+use super::connection::{ListenerTimings, settings};
+use super::values::{Failure, StrongCallback, ms};
 use crate::error::Error as CoreError;
 use crate::listen::{self, Verified};
 use crate::payload;
@@ -44,8 +43,8 @@ pub struct Findings {
     pub failure: Option<Failure>,
 }
 
-impl From<listen::Findings> for Findings {
-    fn from(found: listen::Findings) -> Self {
+impl From<listen::ProbeFindings> for Findings {
+    fn from(found: listen::ProbeFindings) -> Self {
         Self {
             address: found.address,
             verified: found.verified.map(|verified| match verified {
@@ -62,8 +61,8 @@ impl From<listen::Findings> for Findings {
     }
 }
 
-impl From<listen::Fact> for Fact {
-    fn from(fact: listen::Fact) -> Self {
+impl From<listen::ProbeFact> for Fact {
+    fn from(fact: listen::ProbeFact) -> Self {
         let (json, failure) = match fact.answer {
             Ok(json) => (json, None),
             Err(error) => (None, Some(error.into())),
@@ -79,9 +78,9 @@ pub fn examine(
     layers: Vec<HashMap<String, String>>,
     timings: ListenerTimings,
     echoes: u32,
-    #[napi(ts_arg_type = "(findings: Findings) => void")] callback: Function<'_, Findings, ()>,
+    callback: Function<'_, Findings, ()>,
 ) -> Result<Option<Failure>> {
-    let callback: Strong<Findings> = callback.build_threadsafe_function().build()?;
+    let callback: StrongCallback<Findings> = callback.build_threadsafe_function().build()?;
     let started = (|| {
         listen::examine(settings(layers, timings)?, vec![payload::CHANNEL.to_owned()], echoes, move |found| {
             callback.call(found.into(), ThreadsafeFunctionCallMode::NonBlocking);

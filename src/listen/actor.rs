@@ -57,7 +57,7 @@ pub(super) enum Work {
 }
 
 /// The thread's own state. Commands change it, and so does what a session meets.
-pub(super) struct Desk {
+pub(super) struct Actor {
     pub life: Life,
     pub fences: Fences,
     pub subscriptions: Subscriptions,
@@ -65,7 +65,7 @@ pub(super) struct Desk {
     channels_turn: bool,
 }
 
-impl Desk {
+impl Actor {
     pub fn new(first: Subscription, deadline: Instant) -> Self {
         let mut subscriptions = Subscriptions::default();
         subscriptions.add(first);
@@ -74,9 +74,9 @@ impl Desk {
     }
 
     /// Takes commands and keeps deadlines, until it is told to end.
-    pub async fn attend(desk: &RefCell<Self>, requests: &mut UnboundedReceiver<Request>) {
+    pub async fn attend(actor: &RefCell<Self>, requests: &mut UnboundedReceiver<Request>) {
         loop {
-            let deadline = desk.borrow().next_deadline();
+            let deadline = actor.borrow().next_deadline();
             let due = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -86,11 +86,11 @@ impl Desk {
             tokio::select! {
                 biased;
                 request = requests.recv() => {
-                    if !request.is_some_and(|request| desk.borrow_mut().take(request)) {
+                    if !request.is_some_and(|request| actor.borrow_mut().take(request)) {
                         return;
                     }
                 }
-                () = due => desk.borrow_mut().expire(Instant::now()),
+                () = due => actor.borrow_mut().expire(Instant::now()),
             }
         }
     }
@@ -148,8 +148,8 @@ impl Desk {
 
     /// What a session that has these channels is to do next, as soon as there is something. It has no waker of its own:
     /// it is polled whenever the thread's one task is, which every command wakes.
-    pub async fn work(desk: &RefCell<Self>, present: &HashSet<String>) -> Work {
-        poll_fn(|_| desk.borrow_mut().next_work(present).map_or(Poll::Pending, Poll::Ready)).await
+    pub async fn work(actor: &RefCell<Self>, present: &HashSet<String>) -> Work {
+        poll_fn(|_| actor.borrow_mut().next_work(present).map_or(Poll::Pending, Poll::Ready)).await
     }
 
     fn next_work(&mut self, present: &HashSet<String>) -> Option<Work> {
@@ -211,7 +211,7 @@ impl Desk {
 }
 
 /// Hands on what is read from the connection.
-impl Observer for RefCell<Desk> {
+impl Observer for RefCell<Actor> {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Notification { channel, .. } => self.borrow().subscriptions.hear(Some(channel), event),

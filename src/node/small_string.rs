@@ -12,12 +12,12 @@ const SHORT: usize = 256;
 /// A string that is copied by one call and into no memory of its own if it is short; a `String` takes two calls and an
 /// allocation, which together cost more than a look-up in the counters.
 #[expect(clippy::large_enum_variant, reason = "it lives on the stack, for one call")]
-pub enum Text {
+pub enum SmallString {
     Short { bytes: [u8; SHORT], len: usize },
     Long(String),
 }
 
-impl Text {
+impl SmallString {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Short { bytes, len } => str::from_utf8(&bytes[..*len]).expect("Node writes UTF-8"),
@@ -26,7 +26,7 @@ impl Text {
     }
 }
 
-impl FromNapiValue for Text {
+impl FromNapiValue for SmallString {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         let (mut bytes, mut len) = ([0; SHORT], 0);
         // SAFETY: `env` and `value` are the caller's responsibility. No more than `SHORT` bytes are written, a NUL at
