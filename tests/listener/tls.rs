@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use pg_generations::error::Error;
-use pg_generations::listen::Timings;
+use pg_generations::listen::{Conninfo, Event, Listener, Observer, Settings, Timings};
 use serde_json::json;
 
-use crate::harness::{Harness, patient, shut_down, started, unhurried};
+use crate::harness::{Harness, patient, shut_down, started, told, unhurried};
 use testkit::{Admin, DEADLINE, PostgresServer, until};
 
 /// Its certificate is for `localhost`. Nobody is refused but for what the roles' names say.
@@ -257,4 +258,47 @@ fn files_that_cannot_be_used_are_named() {
         assert_eq!(error.code(), "PGGEN_INVALID_OPTIONS");
         assert!(error.to_string().contains(message), "{error}");
     }
+}
+
+/// Has a thousand notifications sent for every thousand that it hears, so that there always is one to read.
+struct Storm {
+    admin: Admin,
+    heard: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Storm {
+    fn send(&self, notifications: usize) {
+        let sql = format!("SELECT pg_notify('storm', i::text) FROM generate_series(1, {notifications}) AS i");
+        // In a thread without the listener's runtime.
+        std::thread::scope(|scope| scope.spawn(|| self.admin.execute(&sql)).join()).unwrap();
+    }
+}
+
+impl Observer for Storm {
+    fn event(&self, event: Event<'_>) {
+        if matches!(event, Event::Notification { .. })
+            && self.heard.fetch_add(1, Ordering::Relaxed) % 1_000 == 0
+            && !self.over.load(Ordering::Relaxed)
+        {
+            self.send(1_000);
+        }
+    }
+}
+
+#[test]
+fn a_storm_keeps_nothing_else_from_its_turn() {
+    let server = &*SERVER;
+    let url = url(server, "postgres", "localhost", "sslmode=verify-full&sslrootcert=$ca.crt");
+    let settings = Settings::new(&Conninfo::from_url(&url).unwrap(), unhurried()).unwrap();
+    let (heard, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let storm = Arc::new(Storm { admin: Admin::connect(&server.url), heard, over });
+    let listener = Listener::spawn(settings, Some("storm"), Arc::clone(&storm) as _, None).unwrap();
+    started(&listener).unwrap();
+    storm.send(20_000);
+    until("the storm", || storm.heard.load(Ordering::Relaxed) > 0);
+    let answer = told(listener.until_listening(None)).recv_timeout(DEADLINE);
+    storm.over.store(true, Ordering::Relaxed);
+    answer.expect("an answer").unwrap();
+    shut_down(&listener);
 }
