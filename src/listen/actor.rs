@@ -61,6 +61,8 @@ pub(super) struct Actor {
     pub life: Life,
     pub fences: Fences,
     pub subscriptions: Subscriptions,
+    /// No later than the next deadline. Seeking that takes a look at all there are, so it is not done for every command.
+    alarm: Option<Instant>,
     /// Whether it is the turn of channels: neither they nor fences keep the other from theirs.
     channels_turn: bool,
 }
@@ -70,13 +72,13 @@ impl Actor {
         let mut subscriptions = Subscriptions::default();
         subscriptions.add(first);
         let life = Life::Starting { deadline };
-        Self { life, fences: Fences::default(), subscriptions, channels_turn: false }
+        Self { life, fences: Fences::default(), subscriptions, alarm: None, channels_turn: false }
     }
 
     /// Takes commands and keeps deadlines, until it is told to end.
     pub async fn attend(actor: &RefCell<Self>, requests: &mut UnboundedReceiver<Request>) {
         loop {
-            let deadline = actor.borrow().next_deadline();
+            let deadline = actor.borrow().alarm;
             let due = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -98,6 +100,12 @@ impl Actor {
     /// Does what a handle asks; says whether it goes on after that.
     pub fn take(&mut self, Request { subscription, command }: Request) -> bool {
         let id = subscription.id;
+        let deadline = match &command {
+            Command::Subscribe(_, deadline) => deadline.at(),
+            Command::Wait(waiter) | Command::Fence(_, waiter) => waiter.deadline.at(),
+            Command::Leave(_) => None,
+        };
+        self.alarm = self.alarm.into_iter().chain(deadline).min();
         match command {
             Command::Subscribe(channel, deadline) => {
                 let phase = Phase::Wanted(deadline);
@@ -200,13 +208,10 @@ impl Actor {
         self.subscriptions.stop(reason);
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        self.fences.next_deadline().into_iter().chain(self.subscriptions.next_deadline()).min()
-    }
-
     fn expire(&mut self, now: Instant) {
         self.fences.expire(now);
         self.subscriptions.expire(now);
+        self.alarm = self.fences.next_deadline().into_iter().chain(self.subscriptions.next_deadline()).min();
     }
 }
 

@@ -191,6 +191,7 @@ fn only_the_heavier_kind_covers_a_commit_that_is_visible_and_not_yet_acknowledge
 
 #[test]
 fn any_number_of_callers_share_two_round_trips() {
+    const CALLERS: usize = 100_000;
     let database = Database::create();
     let harness = Harness::new();
     let proxy = Proxy::to(&database.url);
@@ -199,12 +200,12 @@ fn any_number_of_callers_share_two_round_trips() {
     // One is under way, and everybody else comes meanwhile.
     proxy.hold(Direction::ToClient);
     let (sender, receiver) = std::sync::mpsc::channel();
-    for _ in 0..1_000 {
+    for _ in 0..CALLERS {
         let sender = sender.clone();
         listener.fence(waiting(Covers::Released)).then(move |outcome| drop(sender.send(outcome)));
     }
     proxy.heal();
-    for _ in 0..1_000 {
+    for _ in 0..CALLERS {
         receiver.recv_timeout(DEADLINE).unwrap().unwrap();
     }
     let echoes = harness.record.count("echo") - echoes;
