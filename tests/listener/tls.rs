@@ -278,7 +278,7 @@ impl Storm {
 impl Observer for Storm {
     fn event(&self, event: Event<'_>) {
         if matches!(event, Event::Notification { .. })
-            && self.heard.fetch_add(1, Ordering::Relaxed) % 1_000 == 0
+            && self.heard.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000)
             && !self.over.load(Ordering::Relaxed)
         {
             self.send(1_000);
