@@ -51,6 +51,6 @@ suite('benchmarks', () => {
   })
 
   test('a row that does not exist is an error that names those that do', async () => {
-    await assert.rejects(bench('--only', 'nonsense'), /nonsense; there are latency, busy/)
+    await assert.rejects(bench('--only', 'nonsense'), /nonsense; there are latency, injection, busy/)
   })
 })
