@@ -12,6 +12,9 @@
 
 const { env } = process
 
+/** A day, for tests that take as long as their rounds do. */
+const UNLIMITED = '--test-timeout=86400000'
+
 const PRETTIER = '. !index.d.ts !package-lock.json !fuzz !**/*.hbs'
 const LICENCES = 'npm/THIRD-PARTY-LICENSES'
 const FUZZ = `-max_total_time=${env.FUZZ_SECONDS ?? 300}`
@@ -58,7 +61,7 @@ export const PROGRAMS = {
   },
   'test:tools': {
     what: "the tests of the example, the benchmarks, the torture runner and the tests' own tools",
-    commands: ['node scripts/specs.mjs --test-concurrency=1 __test__/tools/'],
+    commands: ['node scripts/specs.mjs --test-concurrency=1 --test-timeout=600000 __test__/tools/'],
   },
 
   lint: {
@@ -146,12 +149,12 @@ export const PROGRAMS = {
   },
   soak: {
     what: 'terminate a thousand workers and two hundred processes',
-    commands: ['node scripts/specs.mjs termination'],
+    commands: [`node scripts/specs.mjs ${UNLIMITED} termination`],
     env: { TERMINATION_ROUNDS: '1000' },
   },
   storm: {
     what: 'twenty million invalidations at full speed (STORM_URLS)',
-    commands: ['node scripts/specs.mjs storms'],
+    commands: [`node scripts/specs.mjs ${UNLIMITED} storms`],
     env: { STORM_URLS: env.STORM_URLS ?? '20000000' },
   },
   asan: {

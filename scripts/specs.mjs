@@ -41,7 +41,7 @@ export function specs(names = []) {
  * @param {Record<string, string | undefined>} env
  */
 export async function runSpecs(paths, options = [], env = {}) {
-  const limits = ['--test-concurrency=2', '--test-timeout=600000']
+  const limits = ['--test-concurrency=2', '--test-timeout=300000']
   const runner = ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits, ...options, ...paths]
   return await status('node', runner, env)
 }

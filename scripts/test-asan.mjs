@@ -46,4 +46,4 @@ if (planted.status === 0 || !planted.stderr.includes('heap-use-after-free')) {
   throw new Error(`the planted error was not noticed: ${planted.stderr}`)
 }
 
-process.exitCode = await runSpecs(specs(process.argv.slice(2)), [], watched)
+process.exitCode = await runSpecs(specs(process.argv.slice(2)), ['--test-timeout=600000'], watched)

@@ -19,6 +19,7 @@ process.chdir(join(import.meta.dirname, '..'))
 // processes and JavaScript.
 const SHORT = [
   'cli',
+  'doctor',
   'fence',
   'notification-client',
   'pgbouncer',
@@ -26,6 +27,7 @@ const SHORT = [
   'strict',
   'strict-clients',
   'strict-limits',
+  'watch',
 ]
 
 const options = /** @type {const} */ ({ older: { type: 'boolean' }, short: { type: 'boolean' } })
@@ -43,6 +45,7 @@ const suites = values.short ? ['listener'] : ['listener', 'tools']
 const some = values.short ? specs(SHORT) : specs().filter(talksToServers)
 const tools = values.short ? [] : specs(['__test__/tools/']).filter(talksToServers)
 
+const PATIENT = '--test-timeout=600000'
 const failed = []
 for (const major of majors) {
   console.log(`\n> PostgreSQL ${major}`)
@@ -52,8 +55,8 @@ for (const major of majors) {
   const cargo = ['test', '--no-fail-fast', ...suites.flatMap((suite) => ['--test', suite])]
   const statuses = [
     await status('cargo', cargo, env),
-    await runSpecs(some, [], env),
-    tools.length > 0 ? await runSpecs(tools, ['--test-concurrency=1'], env) : 0,
+    await runSpecs(some, [PATIENT], env),
+    tools.length > 0 ? await runSpecs(tools, ['--test-concurrency=1', PATIENT], env) : 0,
   ]
   if (statuses.some((code) => code !== 0)) failed.push(major)
 }
