@@ -215,9 +215,9 @@ impl Reader {
 impl Expected {
     /// Whether it is for us alone, be it an echo or not.
     fn hear(&mut self, notification: &Notification<'_>) -> bool {
-        let nonce = str::from_utf8(notification.payload).unwrap_or_default();
         let is_ours = notification.channel == self.channel.as_bytes();
         if is_ours
+            && let Ok(nonce) = str::from_utf8(notification.payload)
             && let Some(from) = self.nonces.get(nonce)
             && from.is_none_or(|pid| pid == notification.process_id)
         {
