@@ -125,15 +125,19 @@ impl Actor {
                     return false;
                 }
                 self.fences.end(id, &Error::Stopped);
-                let is_listening = matches!(self.life, Life::Listening { .. });
-                self.subscriptions.leave(id, is_listening, waiter);
+                let has_session = self.is_listening();
+                self.subscriptions.leave(id, has_session, waiter);
             }
         }
         true
     }
 
+    fn is_listening(&self) -> bool {
+        matches!(self.life, Life::Listening { .. })
+    }
+
     fn wait(&mut self, state: &SubscriptionState, waiter: Waiter) {
-        let is_listening = matches!(self.life, Life::Listening { .. });
+        let is_listening = self.is_listening();
         match (state.end(), self.subscriptions.get(state.id)) {
             (None, Some(subscription)) if is_listening && subscription.is_kept() => waiter.answer(Ok(())),
             (None, Some(subscription)) => subscription.waiting.push(waiter),
@@ -142,9 +146,8 @@ impl Actor {
     }
 
     fn fence(&mut self, state: &SubscriptionState, fence: Fence, waiter: Waiter) {
-        let is_listening = matches!(self.life, Life::Listening { .. });
         let is_kept = self.subscriptions.get(state.id).is_some_and(|subscription| subscription.is_kept());
-        if state.end().is_none() && !(is_listening && is_kept) && fence.in_gap == InGap::Fail {
+        if state.end().is_none() && !(self.is_listening() && is_kept) && fence.in_gap == InGap::Fail {
             return waiter.answer(Err(Error::NotListening));
         }
         if state.end().is_none() && is_kept {

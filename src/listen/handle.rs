@@ -93,9 +93,7 @@ impl Listener {
             members.retain(|member| member.strong_count() > 0);
         }
         members.push(Arc::downgrade(&listener.state));
-        let deadline =
-            Deadline::after(limit, Error::Timeout { address: "the server".into(), step: "LISTEN", limit });
-        if !listener.send(Command::Subscribe(channel.to_owned(), deadline)) {
+        if !listener.send(Command::Subscribe(channel.to_owned(), listening_within(limit))) {
             listener.state.fail(&self.end());
             listener.state.ended();
         }
@@ -106,9 +104,7 @@ impl Listener {
     /// Comes as soon as it is listening (again), at once if it is, or with the error if it ends first, or with
     /// [`Error::Timeout`] after `limit`.
     pub fn until_listening(&self, limit: Option<Duration>) -> Reply {
-        let late = |limit| Error::Timeout { address: "the server".into(), step: "LISTEN", limit };
-        let deadline = limit.map_or_else(Deadline::never, |limit| Deadline::after(limit, late(limit)));
-        self.ask(deadline, Command::Wait)
+        self.ask(limit.map_or_else(Deadline::never, listening_within), Command::Wait)
     }
 
     /// Comes when all that was committed before this call has been handed to the observer; what that covers, and how
@@ -183,6 +179,10 @@ impl Connection {
         let members = Mutex::new(vec![Arc::downgrade(first)]);
         Arc::new(Self { requests, next_id: AtomicU64::new(FIRST + 1), members, thread: Mutex::new(thread) })
     }
+}
+
+fn listening_within(limit: Duration) -> Deadline {
+    Deadline::after(limit, Error::Timeout { address: "the server".into(), step: "LISTEN", limit })
 }
 
 impl Drop for Listener {
