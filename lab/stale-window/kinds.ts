@@ -202,16 +202,7 @@ function silent(
     alone: false,
     measure: (stage, rounds) =>
       onStage(stage, async (scene) =>
-        repeat(
-          scene,
-          await scene.subject(setup),
-          rounds,
-          async () => {
-            await scene.proxy.swallow(direction)
-            return scene.invalidate()
-          },
-          recover,
-        ),
+        repeat(scene, await scene.subject(setup), rounds, unheard(scene, direction), recover),
       ),
   }
 }
@@ -230,13 +221,18 @@ function twoListeners(): Kind {
           scene,
           await scene.subject({ urls: [scene.url, scene.proxy.url(scene.url)] }),
           rounds,
-          async () => {
-            await scene.proxy.swallow()
-            return scene.invalidate()
-          },
+          unheard(scene),
           recover,
         ),
       ),
+  }
+}
+
+/** An invalidation of which nothing gets through. */
+function unheard(scene: Scene, direction?: Direction): () => Promise<number> {
+  return async () => {
+    await scene.proxy.swallow(direction)
+    return scene.invalidate()
   }
 }
 
