@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed assumption here is a failed test")]
 
+mod channel_losses;
 mod channels;
 mod chaos;
 mod encodings;
