@@ -53,7 +53,7 @@ test('gives scripts what it measured', async (t) => {
     `SELECT (${SERVER_IDENTITY_QUERY}) AS server, pg_backend_pid() AS pid, current_user AS role,
        current_setting('server_version') AS version`,
   )
-  // The pid of whoever listens is found by its last statement.
+  // A session that listens is found by its last statement.
   await admin.client.query('LISTEN something')
   const { listens, status, checks, measured, code } = await report(t, [url])
   // A server of the user's may deserve a warning.

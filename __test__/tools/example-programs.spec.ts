@@ -36,7 +36,7 @@ for (const [mode, more] of [
     const hold = server.hold(module)
     const first = server.lookUp(module)
     await hold.build(1)
-    // Whoever comes now may know of an invalidation that was missed.
+    // A lookup that comes now may follow an invalidation that was missed.
     realms.write(module, 'v2')
     const later = [server.lookUp(module), server.lookUp(module)]
     await server.untilMetric(WAITING, 3)

@@ -13,7 +13,7 @@ use crate::clock;
 /// The listener has gone to sleep by then, and nothing else of the measurement runs on its processor.
 const STILL: Duration = Duration::from_micros(1_500);
 
-/// So long after a notification this process stays still, as the sender does.
+/// How long this process stays still after a notification, as the sender does.
 const AFTERWARDS: Duration = Duration::from_micros(700);
 
 /// The session of each database that listens.
